@@ -1,0 +1,1 @@
+"""The `tidegate` command: reads arguments, calls the rest, prints for people or as JSON."""

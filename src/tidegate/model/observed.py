@@ -1,0 +1,126 @@
+"""What was seen, at one instant.
+
+Missing, stale and zero are three things: a pool that is not in `loads` was not measured, a load with an old `at` is
+stale, a load with zero arrivals is idle. A cluster that is not in `clusters`, or a gateway that is None, cannot be
+seen now; what is known of it from before stays in `Memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tidegate.spec.resolve import PoolKey
+
+
+class Verdict(StrEnum):
+    """What a probe says; `unknown` until it has said anything, and when it could not be run."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSeen:
+    """The facts about one replica as its runtime and its probes report them.
+
+    Times are epoch seconds. `running` is False once its process has ended (`exit_code` says how; negative: by that
+    signal). `address` is "host:port" as soon as it is known. `stopping` is True once the runtime was told to stop it.
+    """
+
+    id: str
+    key: PoolKey
+    revision: str
+    cluster: str
+    created_at: float
+    running: bool = True
+    stopping: bool = False
+    address: str | None = None
+    exit_code: int | None = None
+    startup: Verdict = Verdict.UNKNOWN
+    prepared: Verdict = Verdict.UNKNOWN
+    readiness: Verdict = Verdict.UNKNOWN
+    liveness: Verdict = Verdict.UNKNOWN
+    verify: Verdict = Verdict.UNKNOWN
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """What the gateway measured for one pool over the `interval_s` that ends at `at`.
+
+    Counts are of the interval; `in_flight` (on a replica) and `queued` (at the gateway) are now. `service_s_sum` and
+    `service_s2_sum` are the sum and the sum of squares of the time replicas took for the `finished` requests, seconds;
+    `wait_s_sum` of the time spent in the queue. `in_time` of the finished ones kept the promise. `failed` counts
+    answers the service is to blame for (5xx, no answer); `gave_up` counts clients that left before an answer.
+    """
+
+    at: float
+    interval_s: float
+    arrivals: int = 0
+    finished: int = 0
+    in_time: int = 0
+    failed: int = 0
+    gave_up: int = 0
+    refused: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    service_s_sum: float = 0.0
+    service_s2_sum: float = 0.0
+    wait_s_sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSeen:
+    """A cluster that answered. `capacity` and `used` are amounts per resource name (see `Resources.amounts`).
+
+    `used` covers everything that runs there, ours or not. `healthy` is False when it answers but refuses new replicas.
+    """
+
+    capacity: Mapping[str, float]
+    used: Mapping[str, float] = field(default_factory=dict)
+    healthy: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSeen:
+    """A replica as the gateway has it: `ready` or `draining`, `up` by the gateway's own judgement, requests on it."""
+
+    draining: bool = False
+    up: bool = True
+    in_flight: int = 0
+    finished: int = 0
+    failed: int = 0
+    service_s_sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySeen:
+    """The gateway: the version of the snapshot it has taken over, and its servers by replica id."""
+
+    version: str | None
+    servers: Mapping[str, ServerSeen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A wish of an operator that is not in a manifest: `drain` a replica or a cluster, `pause` a rollout, ..."""
+
+    verb: str
+    subject: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything a tick knows; `at` (epoch seconds) is the only "now" there is."""
+
+    at: float
+    replicas: tuple[ReplicaSeen, ...] = ()
+    loads: Mapping[PoolKey, PoolLoad] = field(default_factory=dict)
+    clusters: Mapping[str, ClusterSeen] = field(default_factory=dict)
+    gateway: GatewaySeen | None = None
+    intents: tuple[Intent, ...] = ()

@@ -1,0 +1,61 @@
+"""What a tick decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tidegate.model.actions import Action
+from tidegate.model.memory import Memory
+from tidegate.model.reasons import Reason
+from tidegate.model.snapshot import Snapshot
+from tidegate.spec.resolve import PoolKey
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """What is wanted of one pool and how far it is.
+
+    `placed` is the wanted number per cluster; `pending` of the `wanted` ones fit nowhere now. `reasons` say why.
+    """
+
+    key: PoolKey
+    revision: str
+    wanted: int
+    placed: Mapping[str, int]
+    pending: int
+    ready: int
+    starting: int
+    draining: int
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is wanted now: pools in spec order and the routing that goes with them."""
+
+    pools: tuple[PoolPlan, ...] = ()
+    snapshot: Snapshot = Snapshot()
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A replica moved from one state to another, and why; written to the journal."""
+
+    replica: str
+    key: PoolKey
+    before: str
+    after: str
+    cause: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The answer of `policy.tick`: the plan, the way there, what to remember, what changed, when to look again."""
+
+    plan: Plan
+    actions: tuple[Action, ...]
+    memory: Memory
+    transitions: tuple[Transition, ...] = ()
+    look_again_at: float | None = field(default=None)

@@ -1,0 +1,79 @@
+"""The whole routing state as one immutable value, versioned by its content.
+
+A gateway is told to be like this; it never gets a part. `check` names what does not fit together, and a snapshot
+with faults is never published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from tidegate.spec.resolve import PoolKey
+from tidegate.spec.service import Match, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One replica in the balancer. `slots` requests at a time; lower `tier` is filled first; `weight` within a tier."""
+
+    replica: str
+    address: str
+    slots: int
+    draining: bool = False
+    tier: int = 0
+    weight: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRoute:
+    """One pool: what it matches, its queue and its servers. Times in seconds."""
+
+    key: PoolKey
+    match: Match | None
+    servers: tuple[Server, ...]
+    slots_per_replica: int
+    queue_max_wait_s: float
+    queue_max_length_per_slot: int
+    start_wait_s: float
+    request_timeout_s: float
+    within_s: float
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRoute:
+    """One service: how requests are told to be for it, and its pools in match order, the default pool last."""
+
+    service: str
+    route: Route
+    pools: tuple[PoolRoute, ...]
+    max_body_bytes: int
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All services of a gateway. `shape` changes need a reload of the proxy, everything else goes over its socket."""
+
+    services: tuple[ServiceRoute, ...] = ()
+    version: str = field(default="", compare=False)
+
+    @staticmethod
+    def of(services: tuple[ServiceRoute, ...]) -> Snapshot:
+        digest = hashlib.blake2b(repr(services).encode(), digest_size=8).hexdigest()
+        return Snapshot(services, digest)
+
+    def check(self) -> tuple[str, ...]:
+        """Sentences naming what does not fit together; empty when it may be published."""
+        faults = []
+        seen: dict[str, str] = {}
+        for service in self.services:
+            if not service.pools:
+                faults.append(f"service {service.service} has no pool")
+            for pool in service.pools:
+                for server in pool.servers:
+                    if server.replica in seen:
+                        faults.append(f"replica {server.replica} is in {seen[server.replica]} and in {pool.key}")
+                    seen[server.replica] = str(pool.key)
+        return tuple(faults)

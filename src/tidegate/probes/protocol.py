@@ -1,0 +1,61 @@
+"""What a prober can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tidegate.model.observed import Verdict
+from tidegate.spec.probes import Probes
+from tidegate.spec.service import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """A replica to be probed. `address` is "host:port"; `directory` is where its scripts and files are found.
+
+    `gateway` is the base URL of the gateway as seen from the replica, "" when there is none; `uses` the services it
+    must be able to reach.
+    """
+
+    replica: str
+    service: str
+    address: str
+    pid: int | None
+    directory: str
+    env: dict[str, str]
+    probes: Probes
+    rollout: Rollout
+    uses: tuple[str, ...] = ()
+    gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What the probes of one replica say now; `detail` is the latest failure in words."""
+
+    startup: Verdict = Verdict.UNKNOWN
+    prepared: Verdict = Verdict.UNKNOWN
+    readiness: Verdict = Verdict.UNKNOWN
+    liveness: Verdict = Verdict.UNKNOWN
+    verify: Verdict = Verdict.UNKNOWN
+    detail: str = ""
+
+
+class Prober(Protocol):
+    """Runs the probes of many replicas side by side."""
+
+    def watch(self, target: ProbeTarget) -> None:
+        """Begin with the startup probe; readiness and liveness follow once it passes. Repeating changes nothing."""
+
+    def prepare(self, replica: str) -> None:
+        """Run the prepare steps, in order, then the rollout's verify script. Repeating changes nothing."""
+
+    def forget(self, replica: str) -> None:
+        """Stop probing. Unknown ids are ignored."""
+
+    def verdicts(self, replica: str) -> Verdicts:
+        """The verdicts now; all unknown for a replica that is not watched."""
+
+    async def close(self) -> None:
+        """Stop all probing."""

@@ -1,0 +1,107 @@
+"""From what is written to what each pool is: service and pool merged, revision named.
+
+A revision is the content hash of what defines a running replica (command, image, env, directory, port, resources,
+concurrency, probes); scaling, placement and routing are not part of it, so changing them starts no rollout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from tidegate.spec.cluster import Cluster
+from tidegate.spec.common import Resources
+from tidegate.spec.scaling import Scaling
+from tidegate.spec.service import Match, MediaService, MediaServiceSpec, Placement, Pool, Promise
+
+DEFAULT_POOL = "default"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PoolKey:
+    """Names a pool: one size class of a service."""
+
+    service: str
+    pool: str = DEFAULT_POOL
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.pool}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """One pool with everything it inherits from its service.
+
+    `match` is None for the default pool (it takes what no other pool takes). `service` keeps the whole spec for what
+    is not size-dependent: probes, queue, route, rollout, grace.
+    """
+
+    key: PoolKey
+    revision: str
+    concurrency: int
+    resources: Resources
+    promise: Promise
+    scaling: Scaling
+    placement: Placement
+    env: dict[str, str]
+    match: Match | None
+    fallback: str | None
+    service: MediaServiceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """All that has been declared; what `policy.tick` is told to bring about."""
+
+    services: tuple[MediaService, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    pools: tuple[PoolSpec, ...] = field(default=())
+
+    @staticmethod
+    def of(services: Iterable[MediaService], clusters: Iterable[Cluster]) -> Specs:
+        """Resolve every pool; services and clusters are sorted by name, pools in match order, the default one last."""
+        ordered = tuple(sorted(services, key=lambda s: s.name))
+        pools = tuple(pool for service in ordered for pool in pools_of(service))
+        return Specs(ordered, tuple(sorted(clusters, key=lambda c: c.name)), pools)
+
+
+def pools_of(service: MediaService) -> tuple[PoolSpec, ...]:
+    """The pools of a service in the order they are tried; the default pool is always there and last."""
+    spec = service.spec
+    named = {p.name: p for p in spec.pools}
+    default = named.pop(DEFAULT_POOL, Pool(name=DEFAULT_POOL))
+    return tuple(_resolve(service, p) for p in (*named.values(), default))
+
+
+def _resolve(service: MediaService, pool: Pool) -> PoolSpec:
+    spec = service.spec
+    return PoolSpec(
+        key=PoolKey(service.name, pool.name),
+        revision=_revision(service, pool),
+        concurrency=pool.concurrency or spec.concurrency,
+        resources=pool.resources or spec.resources,
+        promise=pool.promise or spec.promise,
+        scaling=pool.scaling or spec.scaling,
+        placement=pool.placement or spec.placement,
+        env=spec.env | pool.env,
+        match=None if pool.name == DEFAULT_POOL else pool.match,
+        fallback=pool.fallback,
+        service=spec,
+    )
+
+
+def _revision(service: MediaService, pool: Pool) -> str:
+    spec = service.spec
+    return _hash(
+        spec.model_dump_json(include={"command", "image", "workingDir", "port", "probes", "preStop"}),
+        repr(sorted((spec.env | pool.env).items())),
+        (pool.resources or spec.resources).model_dump_json(),
+        str(pool.concurrency or spec.concurrency),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _hash(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
