@@ -1,0 +1,127 @@
+"""What the running system says about itself: one value for the live table, `tidegate status`, the API and the page.
+
+Made by `control.status` after every tick, sent as JSON (see `status_json`), read back by every client. Readers ignore
+fields they do not know, so an older command line can talk to a newer control process.
+
+Units: `at` and `since` are epoch seconds, `*_s` seconds, `*_ms_*` milliseconds, `*_per_s` requests a second,
+`*_ratio` a share between 0 and 1. A mean or a ratio is None when nothing was measured: that is not the same as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from pydantic import TypeAdapter
+
+from tidegate.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """One replica. `state` is a `ReplicaState`; `cause` is the move that led to it; `detail` the latest failure."""
+
+    id: str
+    state: str
+    since: float
+    age_s: float
+    cluster: str
+    revision: str
+    address: str | None = None
+    in_flight: int = 0
+    restarts: int = 0
+    cause: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """One pool: what is wanted, how far it is, its load, and why.
+
+    `starting` counts starting and preparing replicas; `pending` of the `wanted` ones fit nowhere; `slots` is how many
+    requests the ready replicas can work on at a time. `reasons` are those of the last decision, the deciding one first.
+    """
+
+    service: str
+    pool: str
+    revision: str
+    wanted: int
+    ready: int = 0
+    starting: int = 0
+    draining: int = 0
+    pending: int = 0
+    slots: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    arrival_per_s: float | None = None
+    service_ms_mean: float | None = None
+    wait_ms_mean: float | None = None
+    in_time_ratio: float | None = None
+    reasons: tuple[Reason, ...] = ()
+    replicas: tuple[ReplicaStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One service: where it answers (`url`, through the gateway) and its pools in match order, the default one last."""
+
+    name: str
+    url: str = ""
+    pools: tuple[PoolStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """One cluster. Amounts are per resource name: cores, bytes, cards. None: it cannot be seen now."""
+
+    name: str
+    runtime: str
+    region: str
+    capacity: Mapping[str, float] | None = None
+    used: Mapping[str, float] | None = None
+    healthy: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """The gateway: its address, the version of the snapshot it follows, whether it answers."""
+
+    url: str = ""
+    version: str | None = None
+    up: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything at one instant. `page` is the URL of the status page, "" when there is none."""
+
+    at: float
+    uptime_s: float
+    version: str
+    services: tuple[ServiceStatus, ...] = ()
+    clusters: tuple[ClusterStatus, ...] = ()
+    gateway: GatewayStatus = field(default_factory=GatewayStatus)
+    page: str = ""
+    stopping: bool = False
+
+
+@cache
+def _adapter() -> TypeAdapter[Status]:
+    return TypeAdapter(Status)
+
+
+def status_json(status: Status) -> bytes:
+    """The JSON text of GET /v1/status."""
+    return _adapter().dump_json(status)
+
+
+def parse_status(text: bytes | str) -> Status:
+    """Read the JSON text of GET /v1/status; unknown fields are ignored.
+
+    Raises:
+        ValueError: it is not a status.
+    """
+    return _adapter().validate_json(text)
