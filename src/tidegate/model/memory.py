@@ -47,7 +47,6 @@ class PoolMemory:
     """What is kept for one pool. `startups_s` are its last measured start-up times per cluster, newest last."""
 
     scale: ScaleMemory = ScaleMemory()
-    wanted: int = 0
     next_number: int = 1
     vacancies: tuple[Vacancy, ...] = ()
     startups_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -55,8 +54,8 @@ class PoolMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Everything remembered. `replicas` by id."""
+    """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at."""
 
     pools: Mapping[PoolKey, PoolMemory] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
-    snapshot_version: str | None = None
+    addresses: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,331 @@
+"""`tick`: the one decision function. Live loop, dry run, simulator and replay all call it.
+
+Order of business: every replica takes one step of its life; every pool says how many it wants; what is wanted is
+compared with what stands, within the room there is; the routing follows; actions come out in the order they must be
+done (routing before stopping).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
+from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.memory import Memory, PoolMemory, ReplicaMemory, Vacancy
+from tidegate.model.observed import Observed, ReplicaSeen, Verdict
+from tidegate.model.plan import Plan, PoolPlan, Tick, Transition
+from tidegate.model.reasons import Reason
+from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.policy import lifecycle, placement, reconcile, routing
+from tidegate.policy.scaling import scale as promise_scale
+from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
+
+STARTUP_GUESS_S = 10.0  # before a start-up was ever measured
+STARTUPS_KEPT = 20
+DRAINING, GONE, READY = ReplicaState.DRAINING, ReplicaState.GONE, ReplicaState.READY
+
+Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]
+
+
+def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = promise_scale) -> Tick:
+    """Decide once.
+
+    Args:
+        specs: what is declared.
+        observed: what was seen; `observed.at` is now.
+        memory: what the last tick returned (`Memory()` at the very beginning).
+        scale: the scaling policy; the simulator passes the baselines it compares with.
+    """
+    work = _Work.of(specs, observed, memory)
+    work.live()
+    plans = [work.pool(pool, scale) for pool in specs.pools]
+    work.retire_undeclared()
+    work.stop_drained()
+    shot = routing.snapshot(specs, work.by_pool(), memory.addresses)
+    return work.finish(Plan(tuple(plans), shot))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one tick has in hand; mutable, and never seen outside of it."""
+
+    specs: Specs
+    observed: Observed
+    before: Memory
+    seen: Mapping[str, ReplicaSeen]
+    replicas: dict[str, ReplicaMemory]
+    pools: dict[PoolKey, PoolMemory]
+    declared: Mapping[PoolKey, PoolSpec]
+    names: dict[PoolKey, list[str]]
+    room: placement.Room
+    drained: frozenset[str]
+    actions: list[Action] = field(default_factory=list)
+    wake: list[float] = field(default_factory=list)
+
+    @staticmethod
+    def of(specs: Specs, observed: Observed, memory: Memory) -> _Work:
+        seen = {r.id: r for r in observed.replicas}
+        replicas = dict(memory.replicas)
+        for name, r in seen.items():
+            if name not in replicas:
+                replicas[name] = lifecycle.first_memory(r)
+        names: dict[PoolKey, list[str]] = {}
+        for name, known in replicas.items():
+            names.setdefault(known.key, []).append(name)
+        return _Work(
+            specs=specs,
+            observed=observed,
+            before=memory,
+            seen=seen,
+            replicas=replicas,
+            pools={p.key: memory.pools.get(p.key, PoolMemory()) for p in specs.pools},
+            declared={p.key: p for p in specs.pools},
+            names=names,
+            room=placement.Room.of(specs.clusters, observed.clusters),
+            drained=frozenset(i.subject for i in observed.intents if i.verb == "drain"),
+        )
+
+    # -- replicas ------------------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        """Let every replica take one step; note start-up times and the places crashes leave."""
+        for name, memory in self.replicas.items():
+            visible = memory.cluster in self.observed.clusters
+            step = lifecycle.advance(memory, self.seen.get(name), cluster_seen=visible, at=self.observed.at)
+            self.replicas[name] = step.memory
+            self._leave(memory.key, step.vacancy)
+            if memory.ready_at is None and step.memory.ready_at is not None:
+                self._measured(step.memory)
+        self._remedies()
+
+    def _remedies(self) -> None:
+        """Replace replicas whose liveness failed, never more than the pool's share at a time."""
+        for name, seen in self.seen.items():
+            memory = self.replicas[name]
+            if seen.liveness is not Verdict.FAIL or memory.state not in (READY, ReplicaState.PREPARING):
+                continue
+            pool = self.declared.get(memory.key)
+            if pool is None or not self._may_remedy(pool):
+                continue
+            step = lifecycle.sicken(memory, seen.detail, self.observed.at)
+            self.replicas[name] = step.memory
+            self._leave(memory.key, step.vacancy)
+
+    def _may_remedy(self, pool: PoolSpec) -> bool:
+        liveness = pool.service.probes.liveness
+        if liveness is None or liveness.remedy == "event":
+            return False
+        mine = [m for _, m in self._mine(pool.key) if m.state is not GONE]
+        sick = sum(m.state is DRAINING and m.cause.startswith("liveness failed") for m in mine)
+        return sick < max(1, int(liveness.maxShare * len(mine)))
+
+    def _leave(self, key: PoolKey, vacancy: Vacancy | None) -> None:
+        if vacancy is not None and key in self.pools:
+            pool = self.pools[key]
+            self.pools[key] = replace(pool, vacancies=(*pool.vacancies, vacancy))
+
+    def _measured(self, memory: ReplicaMemory) -> None:
+        pool = self.pools.get(memory.key)
+        if pool is None or memory.ready_at is None or memory.cause == "found running":
+            return
+        times = (*pool.startups_s.get(memory.cluster, ()), memory.ready_at - memory.created_at)[-STARTUPS_KEPT:]
+        self.pools[memory.key] = replace(pool, startups_s={**pool.startups_s, memory.cluster: times})
+
+    def by_pool(self) -> dict[PoolKey, list[routing.Replica]]:
+        grouped: dict[PoolKey, list[routing.Replica]] = {}
+        for name, memory in self.replicas.items():
+            if memory.state is not GONE:
+                grouped.setdefault(memory.key, []).append((name, memory, self.seen.get(name)))
+        return grouped
+
+    # -- pools ---------------------------------------------------------------------------------------------------
+
+    def pool(self, spec: PoolSpec, scale: Scale) -> PoolPlan:
+        """Decide for one pool: how many, start or retire the difference."""
+        at = self.observed.at
+        standing = [self._standing(spec, n, m) for n, m in self._alive(spec.key)]
+        result = scale(self._scale_input(spec, standing), self.pools[spec.key].scale)
+        if result.look_again_at is not None:
+            self.wake.append(result.look_again_at)
+        order = placement.preference(spec, self.specs.clusters)
+        vacancies = self.pools[spec.key].vacancies
+        need = reconcile.need(spec, result.wanted, standing, vacancies, order, at)
+        for name, why in need.retire:
+            self.replicas[name] = lifecycle.retire(self.replicas[name], why, at)
+        if need.blocked_until is not None:
+            self.wake.append(need.blocked_until)
+        self.pools[spec.key] = replace(self.pools[spec.key], scale=result.memory, vacancies=need.vacancies)
+        placed = placement.place(spec, need.start, order, self.room, self.drained)
+        self._start(spec, placed)
+        if need.start and not placed:
+            self._make_room(spec, result.wanted, standing, order)
+        return self._plan(spec, result, need, pending=need.start - len(placed))
+
+    def _make_room(
+        self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing], order: tuple[str, ...]
+    ) -> None:
+        """Let one old replica go first when there is no room to surge, rather than never finish a rollout."""
+        stale = [s for s in standing if s.stale]
+        under_way = any(not s.ready for s in standing) or any(m.state is DRAINING for _, m in self._mine(spec.key))
+        if wanted >= 2 and stale and not under_way:
+            name = reconcile.victims(stale, 1, order)[0].id
+            self.replicas[name] = lifecycle.retire(self.replicas[name], "replaced, no room to surge", self.observed.at)
+
+    def _alive(self, key: PoolKey) -> list[tuple[str, ReplicaMemory]]:
+        return [(n, m) for n, m in self._mine(key) if m.state not in (DRAINING, GONE)]
+
+    def _mine(self, key: PoolKey) -> Iterable[tuple[str, ReplicaMemory]]:
+        return [(n, self.replicas[n]) for n in self.names.get(key, ())]
+
+    def _standing(self, spec: PoolSpec, name: str, memory: ReplicaMemory) -> reconcile.Standing:
+        gateway = self.observed.gateway
+        server = gateway.servers.get(name) if gateway else None
+        stale = memory.revision != spec.revision or name in self.drained or memory.cluster in self.drained
+        seen = self.seen.get(name)
+        ready = memory.state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
+        return reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale)
+
+    def _scale_input(self, spec: PoolSpec, standing: list[reconcile.Standing]) -> ScaleInput:
+        at = self.observed.at
+        return ScaleInput(
+            at=at,
+            spec=spec,
+            load=self.observed.loads.get(spec.key),
+            ready=sum(s.ready for s in standing),
+            starting_ages_s=tuple(sorted(at - s.memory.created_at for s in standing if not s.ready)),
+            startup_s=lifecycle.startup_p95_s(self.pools[spec.key].startups_s, STARTUP_GUESS_S),
+        )
+
+    def _start(self, spec: PoolSpec, placed: tuple[str, ...]) -> None:
+        at, pool = self.observed.at, self.pools[spec.key]
+        due = sorted((v for v in pool.vacancies if v.not_before <= at), key=lambda v: -v.restarts)
+        number = pool.next_number
+        for cluster in placed:
+            vacancy = due.pop(0) if due else None
+            name, number = self._free_name(spec, number)
+            restarts = vacancy.restarts if vacancy else 0
+            why = f"restart after {vacancy.cause}" if vacancy else "wanted"
+            self.replicas[name] = ReplicaMemory(
+                spec.key, spec.revision, cluster, created_at=at, since=at, restarts=restarts, cause=why
+            )
+            self.names.setdefault(spec.key, []).append(name)
+            self.actions.append(Start(name, spec.key, spec.revision, cluster, why))
+        waiting = tuple(v for v in pool.vacancies if v.not_before > at)
+        self.pools[spec.key] = replace(pool, next_number=number, vacancies=(*waiting, *due))
+
+    def _free_name(self, spec: PoolSpec, number: int) -> tuple[str, int]:
+        while (name := f"{spec.key.service}-{spec.key.pool}-{spec.revision[:4]}-{number}") in self.replicas:
+            number += 1
+        return name, number + 1
+
+    def _plan(self, spec: PoolSpec, result: ScaleResult, need: reconcile.Need, pending: int) -> PoolPlan:
+        mine = [m for _, m in self._mine(spec.key)]
+        placed: dict[str, int] = {}
+        for m in mine:
+            if m.state not in (DRAINING, GONE):
+                placed[m.cluster] = placed.get(m.cluster, 0) + 1
+        reasons = (*result.reasons, *need.reasons, *self._pending_reason(spec, pending))
+        states = [m.state for m in mine]
+        return PoolPlan(
+            key=spec.key,
+            revision=spec.revision,
+            wanted=result.wanted,
+            placed=placed,
+            pending=pending,
+            ready=states.count(READY),
+            starting=states.count(ReplicaState.STARTING) + states.count(ReplicaState.PREPARING),
+            draining=states.count(DRAINING),
+            reasons=reasons,
+        )
+
+    def _pending_reason(self, spec: PoolSpec, pending: int) -> tuple[Reason, ...]:
+        if not pending:
+            return ()
+        r = spec.resources
+        order = ", ".join(placement.preference(spec, self.specs.clusters)) or "no cluster"
+        text = f"{pending} pending: no room for {r.cpu:g} cores and {r.memory / 2**20:g} MiB in {order}"
+        return (Reason("placement", text, bound="capacity"),)
+
+    # -- the end of replicas -------------------------------------------------------------------------------------
+
+    def retire_undeclared(self) -> None:
+        """Drain the replicas of services and pools that are no longer declared."""
+        for name, memory in self.replicas.items():
+            if memory.key not in self.pools and memory.state is not GONE:
+                self.replicas[name] = lifecycle.retire(memory, "no longer declared", self.observed.at)
+
+    def stop_drained(self) -> None:
+        """Stop what has drained (the balancer acknowledged and nothing runs on it) or had its time; forget the gone."""
+        for name, memory in list(self.replicas.items()):
+            if memory.state is GONE:
+                if name in self.seen:
+                    self.actions.append(Forget(name, memory.cluster))
+                del self.replicas[name]
+            elif memory.state is DRAINING:
+                self._stop(name, memory)
+            elif memory.state is ReplicaState.PREPARING:
+                self.actions.append(Prepare(name, memory.cluster))
+
+    def _stop(self, name: str, memory: ReplicaMemory) -> None:
+        at, spec = self.observed.at, self.declared.get(memory.key)
+        grace_s = spec.service.terminationGracePeriodSeconds if spec else 30.0
+        if memory.stop_sent_at is None and not self._drained(name, memory) and at < memory.since + grace_s:
+            self.wake.append(memory.since + grace_s)
+            return
+        if memory.stop_sent_at is None:
+            memory = self.replicas[name] = replace(memory, stop_sent_at=at)
+        left_s = max(0.0, grace_s - (memory.stop_sent_at or at) + memory.since)
+        self.actions.append(Stop(name, memory.cluster, left_s, memory.cause))
+
+    def _drained(self, name: str, memory: ReplicaMemory) -> bool:
+        """Whether no request is on it: never offered, or the balancer says it is draining and empty, or gone from it."""
+        if memory.ready_at is None or _at_once(memory, self.declared.get(memory.key)):
+            return True
+        gateway = self.observed.gateway
+        if gateway is None:
+            return False
+        server = gateway.servers.get(name)
+        return server is None or (server.draining and server.in_flight == 0)
+
+    # -- the end of the tick -------------------------------------------------------------------------------------
+
+    def finish(self, plan: Plan) -> Tick:
+        gateway = self.observed.gateway
+        first = [Publish(plan.snapshot)] if gateway is not None and gateway.version != plan.snapshot.version else []
+        addresses = {
+            n: a
+            for n in self.replicas
+            if (a := (self.seen[n].address if n in self.seen else None) or self.before.addresses.get(n))
+        }
+        memory = Memory(pools=self.pools, replicas=self.replicas, addresses=addresses)
+        return Tick(
+            plan=plan,
+            actions=(*first, *self.actions),
+            memory=memory,
+            transitions=tuple(self._transitions()),
+            look_again_at=min(self.wake, default=None),
+        )
+
+    def _transitions(self) -> Iterable[Transition]:
+        at = self.observed.at
+        for name, was in self.before.replicas.items():
+            now = self.replicas.get(name)
+            after = now.state if now else GONE
+            if was.state is not after:
+                cause = now.cause if now else self._last_cause(name, was)
+                yield Transition(name, was.key, was.state, after, cause, at)
+        for name, now in self.replicas.items():
+            if name not in self.before.replicas:
+                yield Transition(name, now.key, "", now.state, now.cause, at)
+
+    def _last_cause(self, name: str, was: ReplicaMemory) -> str:
+        seen = self.seen.get(name)
+        step = lifecycle.advance(was, seen, cluster_seen=True, at=self.observed.at)
+        return step.memory.cause
+
+
+def _at_once(memory: ReplicaMemory, spec: PoolSpec | None) -> bool:
+    """Whether the remedy for a failed liveness is to restart without draining."""
+    liveness = spec.service.probes.liveness if spec else None
+    return memory.cause.startswith("liveness failed") and (liveness is None or liveness.remedy == "restart")
