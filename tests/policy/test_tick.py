@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -145,7 +146,7 @@ def test_a_crash_loop_backs_off_like_kubernetes():
                 starts.append(world.at)
         for name in world.alive():
             world.crash(name, exit_code=1)
-    gaps = [round(b - a) for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [round(b - a) for a, b in itertools.pairwise(starts)]
     assert gaps == pytest.approx([1, 11, 21, 41, 81], abs=1)
     assert "exited with 1" in world.plan().reasons[0].text
 

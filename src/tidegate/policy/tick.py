@@ -279,7 +279,7 @@ class _Work:
         self.actions.append(Stop(name, memory.cluster, left_s, memory.cause))
 
     def _drained(self, name: str, memory: ReplicaMemory) -> bool:
-        """Whether no request is on it: never offered, or the balancer says it is draining and empty, or gone from it."""
+        """Whether no request is on it: never offered, drained and empty by the balancer's word, or gone from it."""
         if memory.ready_at is None or _at_once(memory, self.declared.get(memory.key)):
             return True
         gateway = self.observed.gateway
