@@ -38,6 +38,7 @@ class ReplicaSeen:
     running: bool = True
     stopping: bool = False
     address: str | None = None
+    pid: int | None = None
     exit_code: int | None = None
     startup: Verdict = Verdict.UNKNOWN
     prepared: Verdict = Verdict.UNKNOWN

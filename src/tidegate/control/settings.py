@@ -1,0 +1,72 @@
+"""Everything that is set from outside, read once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.base.errors import ControlError
+
+DEFAULT_STATE = ".tidegate"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the running system lives and listens.
+
+    `state` is the folder of everything that must survive; relative paths are of the current directory. `port` is the
+    gateway's, `page_port` the status page's (both on `host`, loopback unless told otherwise). `tick_s` is the longest
+    time between two looks; events bring the next look forward. `token` lets readers beyond loopback in; without one
+    the page listens on loopback only. `database` is an SQLAlchemy URL, empty for SQLite in the state folder.
+    """
+
+    state: Path = Path(DEFAULT_STATE)
+    host: str = "127.0.0.1"
+    port: int = 8080
+    page_port: int = 8081
+    tick_s: float = 0.5
+    token: str = ""
+    database: str = ""
+    drain_s: float = 60.0
+
+    @property
+    def socket(self) -> Path:
+        """The control API's unix socket."""
+        return self.state / "control.sock"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.state / 'journal.db'}"
+
+    @staticmethod
+    def from_env(env: Mapping[str, str], **given: object) -> Settings:
+        """Settings from TIDEGATE_* variables, overridden by what is `given` (None: not given).
+
+        Raises:
+            ControlError: a variable has no usable value.
+        """
+        values: dict[str, object] = {}
+        for name, read in _READERS.items():
+            text = env.get(f"TIDEGATE_{_VARIABLES.get(name, name).upper()}")
+            if text:
+                values[name] = _read(name, text, read)
+        values |= {k: v for k, v in given.items() if v is not None}
+        settings = Settings(**values)  # type: ignore[arg-type]
+        return Settings(**{**_fields(settings), "state": settings.state.expanduser().resolve()})
+
+
+_READERS = {"state": Path, "host": str, "port": int, "page_port": int, "token": str, "database": str}
+_VARIABLES = {"state": "home"}
+
+
+def _read(name: str, text: str, read: type) -> object:
+    try:
+        return read(text)
+    except ValueError:
+        variable = f"TIDEGATE_{_VARIABLES.get(name, name).upper()}"
+        raise ControlError(f"{variable} is {text!r}, expected a {read.__name__}. Correct or unset it.") from None
+
+
+def _fields(settings: Settings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}
