@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import uvicorn
@@ -15,6 +16,9 @@ def main() -> None:
         chosen = settings.from_environment()
     except ValueError as error:
         sys.exit(f"face_fusion: {error}")
+    # uvicorn raises the signal once more after it has shut down: to whoever started us, a stop we were asked for is a
+    # good end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # On SIGTERM uvicorn stops accepting and waits for requests in flight as long as they take: how long that may be
     # is for whoever stops the process to say.
     uvicorn.run(

@@ -60,8 +60,7 @@ def create(settings: Settings) -> Starlette:
         Route("/v1/fuse", _fuse, methods=["POST"]),
     ]
     handlers = {Refused: _refused, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _fault}
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    return app
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 async def _fuse(request: Request) -> Response:

@@ -114,5 +114,3 @@ def _from_base64(text: Any, field: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest("bad_body", f"{field} is not base64: {error}", field=field) from error
-
-

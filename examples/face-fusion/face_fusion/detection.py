@@ -62,7 +62,12 @@ class Detector:
 
     def _in_tile(self, picture: np.ndarray, left: int, top: int, side: int) -> list[Face]:
         tile = picture[max(0, top) : top + side, max(0, left) : left + side]
-        border = max(0, -top), max(0, top + side - picture.shape[0]), max(0, -left), max(0, left + side - picture.shape[1])
+        border = (
+            max(0, -top),
+            max(0, top + side - picture.shape[0]),
+            max(0, -left),
+            max(0, left + side - picture.shape[1]),
+        )
         if any(border):
             tile = cv2.copyMakeBorder(tile, *border, cv2.BORDER_CONSTANT)
         method = cv2.INTER_AREA if side > _SIZE else cv2.INTER_LINEAR

@@ -1,10 +1,10 @@
 """What can go wrong with a request, and the stable code a client can rely on.
 
-    Refused                     status, code, message
-    ├── BadPicture              not_an_image, empty_picture, unsupported_media_type, too_large
-    ├── BadFace                 no_face, several_faces
-    └── BadRequest              missing_field, bad_option, bad_body, body_too_large
-    Busy                        busy: more requests are waiting than this process accepts
+Refused                     status, code, message
+├── BadPicture              not_an_image, empty_picture, unsupported_media_type, too_large
+├── BadFace                 no_face, several_faces
+└── BadRequest              missing_field, bad_option, bad_body, body_too_large
+Busy                        busy: more requests are waiting than this process accepts
 """
 
 from __future__ import annotations

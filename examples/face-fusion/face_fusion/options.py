@@ -19,7 +19,9 @@ def read(given: Mapping[str, Any]) -> tuple[Options, str | None]:
     """Options, and how to answer (`image`, `json` or None when not said); BadRequest names the first bad one."""
     unknown = sorted(set(given) - NAMES)
     if unknown:
-        raise BadRequest("bad_option", f"unknown field {unknown[0]}; known are {', '.join(sorted(NAMES))}", field=unknown[0])
+        raise BadRequest(
+            "bad_option", f"unknown field {unknown[0]}; known are {', '.join(sorted(NAMES))}", field=unknown[0]
+        )
     words = {name: _word(given[name], name) for name in _WORDS if name in given}
     kept: dict[str, Any] = {name: words[name] for name in ("blend", "faces") if name in words}
     kept |= {name: _number(given[name], name, 0, 1) for name in _SHARES if name in given}
