@@ -1,12 +1,12 @@
 """Bending the user's face into the place and pose of the template's.
 
 Where the points go: the user's points are laid over the template's by the best rotation, scale and shift in three
-dimensions, so the user's own proportions are seen in the template's pose; inner points then move part of the way towards
-them. Points on the outline stay where the template has them, so that the result fits into the picture around it.
+dimensions, so the user's own proportions are seen in the template's pose; inner points then move part of the way
+towards them. Points on the outline stay where the template has them, so that the result fits into what is around it.
 
-How the pixels follow: the face is cut into triangles as seen from the front, each triangle is an affine map, and the map
-of all of them is drawn once on a coarse grid, enlarged and used for a single resampling. Triangles that face away in the
-template (the far cheek of a turned head) are not drawn, nearer ones are drawn over farther ones.
+How the pixels follow: the face is cut into triangles as seen from the front, each triangle is an affine map, and the
+map of all of them is drawn once on a coarse grid, enlarged and used for a single resampling. Triangles that face away
+in the template (the far cheek of a turned head) are not drawn, nearer ones are drawn over farther ones.
 """
 
 from __future__ import annotations
