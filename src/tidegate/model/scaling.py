@@ -10,8 +10,30 @@ from tidegate.spec.resolve import PoolSpec
 
 
 @dataclass(frozen=True, slots=True)
+class StabilityMemory:
+    """What stabilisation and rate policies need: (epoch seconds, replicas) pairs.
+
+    `highs` falls from left to right (the running maximum over the scale-down window), `lows` rises (the running minimum
+    over the scale-up window); `changes` are the steps that `wanted` made, for the rate policies.
+    """
+
+    highs: tuple[tuple[float, int], ...] = ()
+    lows: tuple[tuple[float, int], ...] = ()
+    changes: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleMemory:
-    """What the scaling policy remembers of one pool from tick to tick."""
+    """What the scaling policy remembers of one pool from tick to tick.
+
+    `wanted` is the last answer (None before the first); `busy_at` the last time (epoch seconds) the pool had work;
+    `load_at` the `at` of the last load that was taken in.
+    """
+
+    wanted: int | None = None
+    busy_at: float | None = None
+    load_at: float | None = None
+    stability: StabilityMemory = StabilityMemory()
 
 
 @dataclass(frozen=True, slots=True)
