@@ -13,32 +13,60 @@ from tidegate.model.observed import ReplicaSeen
 from tidegate.runtimes.protocol import StartOrder
 
 ACT_S = 30.0  # an action that takes longer is reported as failed; it is idempotent and will be ordered again
+PATIENCE_S = 1.0  # how long a tick waits for its actions; slower ones go on beside the next ticks
 AT_ONCE = 32
 
 
 @dataclass(slots=True)
 class Actor:
-    """Carries out actions on the adapters that the observer holds. Failures are sentences, never exceptions."""
+    """Carries out actions on the adapters that the observer holds. Failures are sentences, never exceptions.
+
+    An action that is still under way from an earlier tick is not begun again.
+    """
 
     observer: Observer
+    faults: list[str] = field(default_factory=list)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _under_way: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
 
-    async def do(self, actions: Iterable[Action]) -> tuple[str, ...]:
-        """Publish first and alone; then everything else side by side. Returns what failed."""
-        publish = [a for a in actions if isinstance(a, Publish)]
-        others = [a for a in actions if not isinstance(a, Publish)]
-        faults = [await self._guarded(a) for a in publish]
-        faults += await asyncio.gather(*(self._guarded(a) for a in others))
-        return tuple(f for f in faults if f)
+    async def do(self, actions: Iterable[Action]) -> None:
+        """Publish first and alone; then everything else side by side, waiting a moment for it to end."""
+        ordered = sorted(actions, key=lambda a: not isinstance(a, Publish))
+        for action in ordered:
+            if isinstance(action, Publish):
+                await self._guarded(action)
+            else:
+                self._begin(action)
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=PATIENCE_S)
 
-    async def _guarded(self, action: Action) -> str:
+    def take_faults(self) -> tuple[str, ...]:
+        """What failed since the last call, as sentences."""
+        taken = tuple(self.faults)
+        self.faults.clear()
+        return taken
+
+    async def close(self) -> None:
+        """Give up what is still under way."""
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def _begin(self, action: Action) -> None:
+        key = (type(action).__name__, getattr(action, "replica", ""))
+        if key in self._under_way:
+            return
+        task = asyncio.create_task(self._guarded(action), name=" ".join(key))
+        self._under_way[key] = task
+        task.add_done_callback(lambda _: self._under_way.pop(key, None))
+
+    async def _guarded(self, action: Action) -> None:
         async with self._gate:
             try:
                 await asyncio.wait_for(self._do(action), ACT_S)
             except (TidegateError, TimeoutError, OSError) as error:
                 what = f"{type(action).__name__.lower()} {getattr(action, 'replica', 'routing')}"
-                return f"{what}: {error or f'no answer within {ACT_S:g} s'}"
-        return ""
+                self.faults.append(f"{what}: {str(error) or f'no answer within {ACT_S:g} s'}")
 
     async def _do(self, action: Action) -> None:
         see = self.observer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tidegate.base.errors import ControlError
 
@@ -40,20 +41,20 @@ class Settings:
         return self.database or f"sqlite:///{self.state / 'journal.db'}"
 
     @staticmethod
-    def from_env(env: Mapping[str, str], **given: object) -> Settings:
+    def from_env(env: Mapping[str, str], **given: Any) -> Settings:
         """Settings from TIDEGATE_* variables, overridden by what is `given` (None: not given).
 
         Raises:
             ControlError: a variable has no usable value.
         """
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         for name, read in _READERS.items():
             text = env.get(f"TIDEGATE_{_VARIABLES.get(name, name).upper()}")
             if text:
                 values[name] = _read(name, text, read)
         values |= {k: v for k, v in given.items() if v is not None}
-        settings = Settings(**values)  # type: ignore[arg-type]
-        return Settings(**{**_fields(settings), "state": settings.state.expanduser().resolve()})
+        settings = Settings(**values)
+        return replace(settings, state=settings.state.expanduser().resolve())
 
 
 _READERS = {"state": Path, "host": str, "port": int, "page_port": int, "token": str, "database": str}
@@ -66,7 +67,3 @@ def _read(name: str, text: str, read: type) -> object:
     except ValueError:
         variable = f"TIDEGATE_{_VARIABLES.get(name, name).upper()}"
         raise ControlError(f"{variable} is {text!r}, expected a {read.__name__}. Correct or unset it.") from None
-
-
-def _fields(settings: Settings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}

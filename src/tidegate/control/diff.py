@@ -1,0 +1,63 @@
+"""What applying manifests changes, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tidegate.model.actions import Action, Start, Stop
+from tidegate.spec.resolve import Specs
+from tidegate.web.ports import Change, Manifest
+
+
+def merged(now: Specs, manifests: Sequence[Manifest], *, prune: bool) -> tuple[Manifest, ...]:
+    """The declared set after applying `manifests`; without `prune`, what they do not name stays."""
+    kept: dict[tuple[str, str], Manifest] = {} if prune else {_id(m): m for m in _all(now)}
+    return tuple((kept | {_id(m): m for m in manifests}).values())
+
+
+def changes(before: Specs, after: Specs) -> tuple[Change, ...]:
+    """Every manifest of both sides against the other, clusters first."""
+    old = {_id(m): m for m in _all(before)}
+    new = {_id(m): m for m in _all(after)}
+    return tuple(_change(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()))
+
+
+def sentence(action: Action) -> str:
+    """What an action would do, for people; empty for those that only keep house."""
+    match action:
+        case Start(replica=name, cluster=cluster, why=why):
+            return f"start {name} in {cluster} ({why})"
+        case Stop(replica=name, cluster=cluster, why=why):
+            return f"stop {name} in {cluster} ({why})"
+        case _:
+            return ""
+
+
+def _all(specs: Specs) -> Iterable[Manifest]:
+    return (*specs.clusters, *specs.services)
+
+
+def _id(manifest: Manifest) -> tuple[str, str]:
+    return (manifest.kind, manifest.name)
+
+
+def _change(key: tuple[str, str], old: Manifest | None, new: Manifest | None) -> Change:
+    kind, name = key
+    if old is None or new is None:
+        return Change("add" if old is None else "remove", kind, name)
+    fields = tuple(_fields(old.model_dump(by_alias=True), new.model_dump(by_alias=True), ""))
+    return Change("change" if fields else "same", kind, name, fields)
+
+
+def _fields(old: Any, new: Any, path: str) -> Iterable[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _fields(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield f"{path.removeprefix('spec.')}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

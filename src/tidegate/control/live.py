@@ -1,0 +1,241 @@
+"""The live system: look, decide, act, record, again. Answers the API from what the last tick left behind.
+
+One loop owns everything that changes; nothing else writes to it. An event (a probe's verdict, an apply) only brings
+the next look forward. A tick that fails is recorded and the loop carries on: traffic does not depend on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tidegate.base.clock import Clock
+from tidegate.control import diff
+from tidegate.control.act import Actor
+from tidegate.control.observe import Observer
+from tidegate.control.record import Recorder
+from tidegate.control.status import Addresses, Meter, status
+from tidegate.model.memory import Memory
+from tidegate.model.observed import Intent, Observed
+from tidegate.model.plan import Tick
+from tidegate.model.status import Status
+from tidegate.policy.tick import tick
+from tidegate.runtimes.protocol import Runtime
+from tidegate.spec.cluster import Cluster
+from tidegate.spec.resolve import Specs
+from tidegate.web.ports import Change, Diff, Event, Explanation, LogLine, Manifest, NotFound, PoolPreview, Preview
+
+log = logging.getLogger("tidegate")
+SHORTEST_PAUSE_S = 0.02  # between two ticks, however many events come in
+
+
+@dataclass(slots=True)
+class Live:
+    """The running system. `connect` makes the runtime of a cluster; `resolve` checks manifests that come in later."""
+
+    specs: Specs
+    memory: Memory
+    observer: Observer
+    actor: Actor
+    recorder: Recorder
+    clock: Clock
+    where: Addresses
+    tick_s: float
+    connect: Callable[[Cluster], Runtime]
+    check: Callable[[Sequence[Manifest]], Specs]
+    on_status: Callable[[Status], None] = lambda _: None
+    intents: tuple[Intent, ...] = ()
+    started_at: float = 0.0
+    stopping: bool = False
+    last: tuple[Observed, Tick] | None = None
+    meter: Meter = field(default_factory=Meter)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    ticked: asyncio.Condition = field(default_factory=asyncio.Condition)
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Tick until told to stop and everything has ended."""
+        self.started_at = self.clock.wall()
+        self.observer.know(self.specs.pools)
+        while not (self.stopping and self._empty()):
+            try:
+                await self.step()
+            except Exception as error:  # the loop must outlive any fault of one tick
+                log.exception("tick failed")
+                self.recorder.fault(self.clock.wall(), "control", f"tick failed: {error!r}")
+            await self._pause()
+
+    async def step(self) -> None:
+        """Look, decide, record, act: once."""
+        self._connect_clusters()
+        observed = await self.observer.look(self.intents)
+        specs = replace(self.specs, services=(), pools=()) if self.stopping else self.specs
+        decided = tick(specs, observed, self.memory)
+        self.meter.add(observed.loads, observed.at)
+        self.recorder.tick(observed, decided, self.observer.faults)
+        kept = replace(decided.memory, pools=self.memory.pools) if self.stopping else decided.memory
+        self.memory = kept
+        self.recorder.remember(kept)
+        await self.actor.do(decided.actions)
+        for fault in self.actor.take_faults():
+            self.recorder.fault(self.clock.wall(), "action", fault)
+        self.last = (observed, decided)
+        self.on_status(self._status(observed, decided))
+        async with self.ticked:
+            self.ticked.notify_all()
+
+    async def _pause(self) -> None:
+        wait_s = self.tick_s
+        if self.last and self.last[1].look_again_at is not None:
+            wait_s = min(wait_s, self.last[1].look_again_at - self.clock.wall())
+        await asyncio.sleep(SHORTEST_PAUSE_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.wake.wait(), max(0.0, wait_s - SHORTEST_PAUSE_S))
+        self.wake.clear()
+
+    def _connect_clusters(self) -> None:
+        """Open the runtimes of declared clusters; an undeclared one is let go of when nothing of ours is left on it."""
+        for cluster in self.specs.clusters:
+            if cluster.name not in self.observer.runtimes:
+                self.observer.runtimes[cluster.name] = self.connect(cluster)
+        declared = {c.name for c in self.specs.clusters}
+        used = {m.cluster for m in self.memory.replicas.values()}
+        for name in set(self.observer.runtimes) - declared - used:
+            del self.observer.runtimes[name]
+
+    def _empty(self) -> bool:
+        return not self.memory.replicas and (self.last is None or not self.last[0].replicas)
+
+    # -- what the API asks ---------------------------------------------------------------------------------------
+
+    async def status(self) -> Status:
+        await self._first_tick()
+        assert self.last is not None
+        return self._status(*self.last)
+
+    async def apply(self, manifests: Sequence[Manifest], *, prune: bool) -> Diff:
+        merged = diff.merged(self.specs, manifests, prune=prune)
+        specs = self.check(merged)
+        changes = diff.changes(self.specs, specs)
+        self.specs = specs
+        self.observer.know(specs.pools)
+        self.recorder.applied(self.clock.wall(), specs, changes)
+        self.wake.set()
+        return Diff(changes)
+
+    async def plan(self, manifests: Sequence[Manifest], *, prune: bool) -> Preview:
+        await self._first_tick()
+        specs = self.check(diff.merged(self.specs, manifests, prune=prune))
+        assert self.last is not None
+        return preview(specs, self.last[0], self.memory, diff.changes(self.specs, specs), self._wanted())
+
+    async def explain(self, service: str) -> Explanation:
+        now = await self.status()
+        for s in now.services:
+            if s.name == service:
+                return Explanation(service, s.pools, self.recorder.about(service))
+        raise NotFound(self._no_service(service))
+
+    async def logs(self, service: str, replica: str | None, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        names = {n: m.cluster for n, m in self.memory.replicas.items() if m.key.service == service}
+        if not names and service not in {s.name for s in self.specs.services}:
+            raise NotFound(self._no_service(service))
+        if replica is not None and replica not in names:
+            raise NotFound(f"no replica {replica} of {service}. There are: {', '.join(sorted(names)) or 'none'}")
+        chosen = {replica: names[replica]} if replica else names
+        async for line in _merged(
+            {n: self.observer.runtimes[c].logs(n, tail=tail, follow=follow) for n, c in sorted(chosen.items())}
+        ):
+            yield line
+
+    async def events(self, since: float | None, *, follow: bool) -> AsyncIterator[Event]:
+        at = self.clock.wall() if since is None else since
+        for event in self.recorder.since(at):
+            yield event
+            at = event.at
+        seen = self.recorder.count
+        while follow:
+            async with self.ticked:
+                await self.ticked.wait()
+            fresh, seen = self.recorder.newer(seen), self.recorder.count
+            for event in fresh:
+                yield event
+
+    async def drain(self, subject: str) -> str:
+        if subject in self.memory.replicas:
+            text = f"{subject} is replaced, then drained and stopped."
+        elif subject in self.observer.runtimes:
+            count = sum(m.cluster == subject for m in self.memory.replicas.values())
+            text = f"{count} replicas of cluster {subject} are replaced elsewhere, then drained."
+        else:
+            raise NotFound(f"no replica or cluster is called {subject}. `tidegate status` lists them.")
+        self.intents = (*self.intents, Intent("drain", subject, self.clock.wall()))
+        self.recorder.operator(self.clock.wall(), subject, f"drain: {text}")
+        self.wake.set()
+        return text
+
+    async def down(self) -> None:
+        self.recorder.operator(self.clock.wall(), "all", "stop everything")
+        self.stop_asked.set()
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    async def _first_tick(self) -> None:
+        async with self.ticked:
+            await self.ticked.wait_for(lambda: self.last is not None)
+
+    def _status(self, observed: Observed, decided: Tick) -> Status:
+        if self.stopping:
+            decided = replace(decided, plan=replace(decided.plan, pools=()))
+        now = status(self.specs, observed, decided, self.meter, self.where, self.observer.faults)
+        return replace(now, uptime_s=observed.at - self.started_at, stopping=self.stopping)
+
+    def _wanted(self) -> Mapping[str, int]:
+        return {str(p.key): p.wanted for p in self.last[1].plan.pools} if self.last else {}
+
+    def _no_service(self, name: str) -> str:
+        names = ", ".join(s.name for s in self.specs.services) or "none"
+        return f"no service is called {name}. There are: {names}"
+
+
+def preview(
+    specs: Specs, observed: Observed, memory: Memory, changes: tuple[Change, ...], wanted: Mapping[str, int]
+) -> Preview:
+    """What one tick would do with `specs` in the world as observed; nothing is changed."""
+    decided = tick(specs, observed, memory)
+    pools = tuple(
+        PoolPreview(p.key.service, p.key.pool, wanted.get(str(p.key)), p.wanted, p.pending, p.reasons)
+        for p in decided.plan.pools
+    )
+    verbs = tuple(diff.sentence(a) for a in decided.actions)
+    return Preview(Diff(changes), pools, tuple(v for v in verbs if v))
+
+
+async def _merged(streams: Mapping[str, AsyncIterator[str]]) -> AsyncIterator[LogLine]:
+    """Lines of several replicas as they come."""
+    queue: asyncio.Queue[LogLine | None] = asyncio.Queue(maxsize=1000)
+
+    async def pump(name: str, lines: AsyncIterator[str]) -> None:
+        try:
+            async for text in lines:
+                await queue.put(LogLine(name, text))
+        finally:
+            await queue.put(None)
+
+    tasks = [asyncio.create_task(pump(n, s)) for n, s in streams.items()]
+    left = len(tasks)
+    try:
+        while left:
+            line = await queue.get()
+            if line is None:
+                left -= 1
+            else:
+                yield line
+    finally:
+        for task in tasks:
+            task.cancel()
