@@ -12,7 +12,7 @@ HEALTHY = Verdicts(startup=Verdict.PASS, readiness=Verdict.PASS, liveness=Verdic
 
 @dataclass
 class FakeProber:
-    """Implements `probes.protocol.Prober`. `says` overrides what is said of one replica; `slow` holds all at unknown."""
+    """Implements `probes.protocol.Prober`. `says` overrides what is said of one replica; `slow`: all unknown."""
 
     says: dict[str, Verdicts] = field(default_factory=dict)
     slow: bool = False
