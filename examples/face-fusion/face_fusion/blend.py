@@ -60,8 +60,9 @@ def _poisson(face: np.ndarray, base: np.ndarray, mask: np.ndarray) -> np.ndarray
     """The face's gradients with the base's colours at the edge (Perez, Gangnet and Blake 2003, by OpenCV)."""
     left, top, width, height = cv2.boundingRect(mask)
     centre = left + width // 2, top + height // 2
-    pasted = cv2.seamlessClone(face, base, mask, centre, cv2.NORMAL_CLONE)
+    pasted = cv2.seamlessClone(face, base, mask.copy(), centre, cv2.NORMAL_CLONE)  # it writes into its mask
     # Gradients alone can drift far from any real skin: most of the clone, some of the colour-matched face.
     weight = (0.35 * _soft(mask, 0.25))[..., None]
     mixed = pasted + weight * (face.astype(np.float32) - pasted)
-    return np.rint(mixed).astype(np.uint8)
+    # OpenCV solves for the whole box, and what should come back as it was comes back rounded.
+    return np.where(mask[..., None] > 0, np.rint(mixed).astype(np.uint8), base)

@@ -1,0 +1,70 @@
+"""The examples are programs of their own: their folders are put on the path, and each is also run as a process.
+
+What they need is not part of Tidegate, so each test module skips itself when its extra is not installed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+for _folder in ("face-fusion", "speech"):
+    sys.path.insert(0, str(EXAMPLES / _folder))
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running example."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., object]:
+    """A context manager that runs `python -m MODULE` in FOLDER with ENV until its /readyz says yes."""
+    return _running
+
+
+@contextmanager
+def _running(folder: str, module: str, **env: str) -> Iterator[Service]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        cwd=EXAMPLES / folder,
+        env=os.environ | {"PORT": str(port), "TIDEGATE_REPLICA": "replica-1"} | env,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _until_ready(f"{url}/readyz", process)
+        yield Service(url, process, EXAMPLES / folder)
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the service ended with {process.returncode} before it was ready")
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.02)  # between two looks at the condition, not instead of one
+    raise AssertionError(f"{url} did not say ready within 20 s")
