@@ -1,0 +1,117 @@
+"""What callers send: the body of apply and plan, and query parameters, checked before anything sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from tidegate.base.errors import SpecError, TidegateError
+from tidegate.spec.cluster import Cluster
+from tidegate.spec.service import MediaService
+from tidegate.web.ports import Manifest
+
+MAX_BODY_BYTES = 16 * 2**20
+MAX_TAIL = 100_000
+_KINDS: dict[str, type[MediaService] | type[Cluster]] = {"MediaService": MediaService, "Cluster": Cluster}
+_YES_NO = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}
+
+
+class BadRequest(TidegateError):
+    """A request that cannot be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The body of apply and plan. `prune`: what is declared now and not among these is to be removed."""
+
+    manifests: tuple[Manifest, ...]
+    prune: bool
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadRequest(f"the body must be a JSON object, got {type(value).__name__}")
+    return value
+
+
+def read_declared(body: bytes) -> Declared:
+    """`{"manifests": [...], "prune": false}`.
+
+    Raises:
+        BadRequest: the body has another form.
+        SpecError: manifests are refused; every fault at once.
+    """
+    value = read_object(body)
+    unknown = sorted(value.keys() - {"manifests", "prune"})
+    manifests, prune = value.get("manifests"), value.get("prune", False)
+    if unknown or not isinstance(manifests, list) or not isinstance(prune, bool):
+        extra = f"; unknown: {', '.join(unknown)}" if unknown else ""
+        raise BadRequest('expected {"manifests": [...], "prune": true or false}' + extra)
+    read, faults = [], []
+    for index, document in enumerate(manifests):
+        try:
+            read.append(_manifest(document))
+        except SpecError as error:
+            faults += [f"manifests[{index}]: {fault}" for fault in error.faults]
+    if faults:
+        raise SpecError(tuple(faults))
+    return Declared(tuple(read), prune)
+
+
+def _manifest(document: Any) -> Manifest:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    model = _KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise SpecError((f"kind: got {kind!r}, expected {' or '.join(_KINDS)}",))
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise SpecError(tuple(_sentence(fault) for fault in error.errors())) from error
+
+
+def _sentence(fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    return f"{path}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """A yes/no parameter; false when left out."""
+    value = query.get(name, "")
+    if value.lower() not in _YES_NO:
+        raise BadRequest(f"{name}: got {value!r}, expected true or false")
+    return _YES_NO[value.lower()]
+
+
+def read_tail(query: Mapping[str, str]) -> int:
+    """`tail`: how many lines from the end; 100 when left out."""
+    value = query.get("tail", "100")
+    if not (value.isascii() and value.isdigit() and int(value) <= MAX_TAIL):
+        raise BadRequest(f"tail: got {value!r}, expected a whole number from 0 to {MAX_TAIL}")
+    return int(value)
+
+
+def read_since(query: Mapping[str, str]) -> float | None:
+    """`since`: epoch seconds; None when left out."""
+    value = query.get("since")
+    if value is None:
+        return None
+    try:
+        since = float(value)
+    except ValueError:
+        since = float("nan")
+    if not 0 <= since < 1e11:
+        raise BadRequest(f"since: got {value!r}, expected seconds since 1970-01-01 00:00 UTC")
+    return since
