@@ -156,9 +156,7 @@ def _tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
 def _unix_socket(path: Path) -> Iterator[socket.socket]:
     """A socket file only its owner can open, removed at the end; one left by a dead process is replaced."""
     if len(bytes(path)) > _MAX_SOCKET_PATH:
-        raise ControlError(
-            f"{path} is longer than the {_MAX_SOCKET_PATH} bytes a socket may have; shorten the state folder"
-        )
+        raise ControlError(f"{path} is too long for a socket ({_MAX_SOCKET_PATH} bytes at most); use a shorter folder")
     _clear(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         try:

@@ -63,7 +63,7 @@ class StatusStream:
                 self._made_at = self._clock.monotonic()
             return self._text
 
-    async def _batches(self) -> AsyncIterator[list[Event]]:
+    async def _batches(self) -> AsyncGenerator[list[Event], None]:
         """The events of each period: early when there is one, empty when there was none. Ends with the server."""
         inbox: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS_PER_FRAME)
         pump = asyncio.create_task(_pour(self._control.events(None, follow=True), inbox))
@@ -81,9 +81,10 @@ class StatusStream:
                     batch.extend(inbox.get_nowait() for _ in range(inbox.qsize()))
                 yield batch
         finally:
-            for task in (pump, closed, getting):
-                if task is not None:
-                    task.cancel()
+            tasks = [task for task in (pump, closed, getting) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 async def event_lines(events: AsyncIterator[Event], closing: asyncio.Event) -> AsyncIterator[bytes]:
@@ -100,7 +101,7 @@ async def log_lines(lines: AsyncIterator[LogLine], closing: asyncio.Event) -> As
             yield _log_line.dump_json(line) + b"\n"
 
 
-async def until(closing: asyncio.Event, source: AsyncIterator[T]) -> AsyncIterator[T]:
+async def until(closing: asyncio.Event, source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """What `source` gives, ending at once when `closing` is set."""
     closed = asyncio.create_task(closing.wait())
     coming = asyncio.ensure_future(_next(source))

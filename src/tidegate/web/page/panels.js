@@ -128,7 +128,7 @@ const decisions = {
 
   view(event) {
     const time = el("time", { datetime: new Date(event.at * 1000).toISOString() }, clockTime(event.at));
-    const node = el("li", { "data-kind": event.kind }, time, el("p", {}, el("b", {}, event.subject), " ", event.text));
+    const node = el("li", { "data-kind": event.kind }, time, el("p", {}, el("b", {}, event.subject), " ", event.text.replaceAll(" -> ", " → ")));
     return { node, update() {} };
   },
 };

@@ -1,0 +1,133 @@
+"""A made-up running system: a `ControlPort` whose world a test changes, and which remembers what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tidegate.model.reasons import Reason
+from tidegate.model.status import (
+    ClusterStatus,
+    GatewayStatus,
+    PoolStatus,
+    ReplicaStatus,
+    ServiceStatus,
+    Status,
+)
+from tidegate.web.ports import Change, Diff, Event, Explanation, LogLine, Manifest, NotFound, PoolPreview, Preview
+
+AT = 1_764_000_000.0
+
+
+def replica(id: str, state: str = "ready", **facts: Any) -> ReplicaStatus:
+    """A replica that has been in its state for a minute of its ten."""
+    known = {"since": AT - 60, "age_s": 600.0, "cluster": "here", "revision": "4f2a9c1e"}
+    return ReplicaStatus(id, state, **(known | facts))
+
+
+def pool(service: str, replicas: Sequence[ReplicaStatus], pool: str = "default", **facts: Any) -> PoolStatus:
+    """A pool whose counts are those of its replicas, one slot each."""
+    states = [r.state for r in replicas]
+    known = {
+        "revision": "4f2a9c1e",
+        "wanted": len(replicas),
+        "ready": states.count("ready"),
+        "starting": states.count("starting") + states.count("preparing"),
+        "draining": states.count("draining"),
+        "slots": states.count("ready"),
+        "in_flight": sum(r.in_flight for r in replicas),
+        "reasons": (Reason("demand", "3 in flight, 0 queued: 3 slots, so 3 replicas"),),
+    }
+    return PoolStatus(service, pool, **(known | facts), replicas=tuple(replicas))
+
+
+def status(*pools: PoolStatus, at: float = AT, **facts: Any) -> Status:
+    """One service per distinct service name, a local cluster, a gateway that answers."""
+    names = dict.fromkeys(p.service for p in pools)
+    services = tuple(
+        ServiceStatus(name, f"http://127.0.0.1:8080/{name}/", tuple(p for p in pools if p.service == name))
+        for name in names
+    )
+    here = ClusterStatus("here", "local", "gz", {"cpu": 8.0, "memory": 16 * 2.0**30}, {"cpu": 3.0, "memory": 2.0**33})
+    known = {"clusters": (here,), "gateway": GatewayStatus("http://127.0.0.1:8080", "9c31f0aa", up=True)}
+    return Status(at, 3723.0, "0.1.0", services, **(known | facts))
+
+
+@dataclass
+class FakeControl:
+    """The system as last set by `now`; `told` keeps what was asked of it. `fail` is raised by the next call."""
+
+    now: Status = field(default_factory=lambda: status(pool("face-fusion", [replica("face-fusion-1")])))
+    past: list[Event] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+    fail: Exception | None = None
+    hang: bool = False
+    followers: list[asyncio.Queue[Event]] = field(default_factory=list)
+    asked: int = 0
+
+    def happen(self, event: Event) -> None:
+        """Something happens: whoever follows hears of it at once."""
+        self.past.append(event)
+        for follower in self.followers:
+            follower.put_nowait(event)
+
+    async def _call(self, *told: Any) -> None:
+        if told:
+            self.told.append(told)
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.fail is not None:
+            error, self.fail = self.fail, None
+            raise error
+
+    async def status(self) -> Status:
+        self.asked += 1
+        await self._call()
+        return replace(self.now)
+
+    async def apply(self, manifests: Sequence[Manifest], *, prune: bool) -> Diff:
+        await self._call("apply", tuple(manifests), prune)
+        return Diff(tuple(Change("add", m.kind, m.name) for m in manifests))
+
+    async def plan(self, manifests: Sequence[Manifest], *, prune: bool) -> Preview:
+        await self._call("plan", tuple(manifests), prune)
+        pools = tuple(PoolPreview(m.name, "default", None, 1) for m in manifests)
+        return Preview(Diff(tuple(Change("add", m.kind, m.name) for m in manifests)), pools)
+
+    async def explain(self, service: str) -> Explanation:
+        await self._call("explain", service)
+        for known in self.now.services:
+            if known.name == service:
+                return Explanation(service, known.pools, tuple(self.past))
+        raise NotFound(f"no service is called {service}")
+
+    async def logs(self, service: str, replica: str | None, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        await self._call("logs", service, replica, tail, follow)
+        chosen = [line for line in self.lines if replica in (None, line.replica)]
+        for line in chosen[len(chosen) - min(tail, len(chosen)) :]:
+            yield line
+        if follow:
+            await asyncio.Event().wait()
+
+    async def events(self, since: float | None, *, follow: bool) -> AsyncIterator[Event]:
+        await self._call()
+        heard: asyncio.Queue[Event] = asyncio.Queue()
+        self.followers.append(heard)
+        try:
+            for event in list(self.past):
+                if since is not None and event.at > since:
+                    yield event
+            while follow:
+                yield await heard.get()
+        finally:
+            self.followers.remove(heard)
+
+    async def drain(self, subject: str) -> str:
+        await self._call("drain", subject)
+        return f"{subject} will be drained"
+
+    async def down(self) -> None:
+        await self._call("down")
