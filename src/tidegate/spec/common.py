@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from tidegate.base.units import Bytes, Cores
+from tidegate.base.wording import shown
 
 API_VERSION: Final = "tidegate.dev/v1"
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Word = Annotated[str, StringConstraints(min_length=1)]
+
+# A number written as text, or `true`, is never meant as a number: strict, unlike pydantic's default.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, le=1e18)]
+Flag = Annotated[bool, Field(strict=True)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Cards = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 
 class Strict(BaseModel):
@@ -18,20 +32,67 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Metadata(Strict):
-    """`metadata:` of every manifest; `name` is an RFC 1123 label of at most 50 characters."""
+class Lookup:
+    """What a reader of manifests gives to validation as its context, so that models need not touch files.
 
-    name: str = Field(pattern=NAME_PATTERN)
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    `script` and `directory` turn a path as written into an absolute one and raise ValueError with a sentence when
+    there is no such file. Without a context (a manifest from an API or our own store) paths stay as they are.
+    """
+
+    def __init__(self, script: Callable[[str], str], directory: Callable[[str], str]) -> None:
+        self.script = script
+        self.directory = directory
+
+
+def _script(path: str, info: ValidationInfo) -> str:
+    return info.context.script(path) if isinstance(info.context, Lookup) else path
+
+
+def _directory(path: str, info: ValidationInfo) -> str:
+    return info.context.directory(path) if isinstance(info.context, Lookup) else path
+
+
+ScriptPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_script)]
+DirectoryPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_directory)]
+
+
+def fault(sentence: str, *field: str | int) -> PydanticCustomError:
+    """An error of a validator that looks at several fields; `field` is the path from that model to the one to blame."""
+    context: dict[str, Any] = {"sentence": sentence, "field": field}
+    return PydanticCustomError("tidegate", "{sentence}", context)
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _variable_names(env: dict[str, str]) -> dict[str, str]:
+    for name in env:
+        if not _VARIABLE.fullmatch(name):
+            raise fault(
+                f"{shown(name)} is not a variable name. Use letters, digits and _, not starting with a digit", name
+            )
+        if name == "PORT":
+            raise fault("PORT is set by Tidegate to the port of each replica. Take it out, or set spec.port", name)
+    return env
+
+
+Env = Annotated[dict[str, str], AfterValidator(_variable_names)]
+
+
+class Metadata(Strict):
+    """`metadata:` of every manifest."""
+
+    name: Name = Field(description="lower-case letters, digits and `-`; at most 50 characters (an RFC 1123 label)")
+    labels: dict[str, str] = Field(default={}, description="free, for your own tools")
+    annotations: dict[str, str] = Field(default={}, description="free, for your own tools")
 
 
 class Resources(Strict):
-    """What one replica asks for: cores, bytes of memory, cards per GPU kind (`gpu: {a10: 1}`)."""
+    """What one replica asks for."""
 
-    cpu: Cores = Field(default=1.0, gt=0)
-    memory: Bytes = Field(default=512 * 2**20, gt=0)
-    gpu: dict[str, int] = {}
+    cpu: Cores = Field(default=1.0, gt=0, description="cores: `2`, `0.5`, `500m`")
+    memory: Bytes = Field(default=512 * 2**20, gt=0, description="bytes: `512Mi`, `2Gi`")
+    gpu: dict[str, Cards] = Field(default={}, description="cards per kind: `{a10: 1}`")
 
     def amounts(self) -> dict[str, float]:
         """Amount per resource name: `cpu` in cores, `memory` in bytes, `gpu/KIND` in cards."""

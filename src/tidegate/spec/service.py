@@ -2,165 +2,317 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from tidegate.base.units import Bytes, Ratio, Seconds
-from tidegate.spec.common import API_VERSION, NAME_PATTERN, Metadata, Resources, Strict
+from tidegate.base.units import Bytes, CountOrRatio, Ratio, Seconds, count_of
+from tidegate.base.wording import shown
+from tidegate.spec.common import (
+    API_VERSION,
+    DirectoryPath,
+    Env,
+    Flag,
+    Metadata,
+    Name,
+    Number,
+    Port,
+    Resources,
+    Strict,
+    Whole,
+    Word,
+    fault,
+)
 from tidegate.spec.probes import Probes, Python
 from tidegate.spec.scaling import Scaling
+
+# HAProxy keeps its timers in 32-bit milliseconds (24.8 days); a day is far beyond any request and well inside.
+LONGEST_REQUEST_S = 86400.0
+HOST_PATTERN = r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}))*$"
+HEADER_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+MEDIA_TYPE_PATTERN = r"^[A-Za-z0-9!#$&^_.+-]+/([A-Za-z0-9!#$&^_.+-]+|\*)$"
+
+Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, max_length=253, to_lower=True)]
+HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN)]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$")]
+MediaType = Annotated[str, StringConstraints(pattern=MEDIA_TYPE_PATTERN)]
+NotNegative = Annotated[Number, Field(ge=0)]
+# No backslash, quote, space, query or fragment: the prefix goes into the proxy's configuration as it is.
+PathPrefix = Annotated[
+    str,
+    StringConstraints(pattern=r"^(/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?$", max_length=256),
+    AfterValidator(lambda path: path if path in ("", "/") else path.rstrip("/") or "/"),
+]
 
 
 class Promise(Strict):
     """What callers may count on: `success` of the requests answered within `within`."""
 
-    within: Seconds = Field(default=10.0, gt=0)
-    success: Ratio = Field(default=0.999, gt=0, lt=1)
+    within: Seconds = Field(default=10.0, gt=0, le=LONGEST_REQUEST_S, description="longest answer time, wait included")
+    success: Ratio = Field(default=0.999, gt=0, lt=1, description="share of requests that keep it: `99.95%`")
 
 
 class Route(Strict):
     """Which requests are for this service: by host name, by path prefix, or both; the longest prefix wins.
 
-    `stripPrefix` takes the prefix off before the replica sees the path.
+    With neither, the prefix is `/` and the service's name. A prefix matches whole path segments: `/ocr` takes `/ocr`
+    and `/ocr/page`, not `/ocrs`.
     """
 
-    hosts: tuple[str, ...] = ()
-    pathPrefix: str = Field(default="", pattern=r"^(/[^\s?#]*)?$")
-    stripPrefix: bool = True
+    hosts: tuple[Host, ...] = Field(default=(), description="host names; `*.example.org` takes every name below it")
+    pathPrefix: PathPrefix = Field(default="", description="`/ocr`; `/` takes every path")
+    stripPrefix: Flag = Field(default=True, description="the replica sees the path without the prefix")
 
 
 class Range(Strict):
     """A closed range; one end may be open."""
 
-    min: float | None = None
-    max: float | None = None
+    min: NotNegative | None = Field(default=None, description="at least")
+    max: NotNegative | None = Field(default=None, description="at most")
 
     @model_validator(mode="after")
     def _some_end(self) -> Range:
         if self.min is None and self.max is None:
-            raise ValueError("needs min, max or both")
+            raise fault("needs min, max or both")
         if self.min is not None and self.max is not None and self.max < self.min:
-            raise ValueError(f"max: {self.max} is below min: {self.min}")
+            raise fault(f"{self.max:g} is below min: {self.min:g}. Raise max or lower min", "max")
         return self
+
+
+class ByteRange(Range):
+    """A closed range of bytes; one end may be open."""
+
+    min: Bytes | None = Field(default=None, description="at least: `5M`")
+    max: Bytes | None = Field(default=None, description="at most")
+
+
+class SecondsRange(Range):
+    """A closed range of durations; one end may be open."""
+
+    min: Seconds | None = Field(default=None, description="at least: `30s`")
+    max: Seconds | None = Field(default=None, description="at most")
 
 
 class Match(Strict):
     """Which requests a pool takes; all given conditions must hold. `aggregate` says how several media count."""
 
-    pixels: Range | None = None
-    bytes: Range | None = None
-    seconds: Range | None = None
-    frames: Range | None = None
-    type: tuple[str, ...] = ()
-    header: dict[str, str] = {}
-    aggregate: Literal["max", "sum"] = "max"
+    pixels: Range | None = Field(default=None, description="width times height of an image or a frame")
+    bytes: ByteRange | None = Field(default=None, description="size of the body")
+    seconds: SecondsRange | None = Field(default=None, description="length of sound or film")
+    frames: Range | None = Field(default=None, description="frames of an animation or film")
+    type: tuple[MediaType, ...] = Field(default=(), description="media types: `image/png`, `video/*`")
+    header: dict[HeaderName, HeaderValue] = Field(default={}, description="request headers and their exact values")
+    aggregate: Literal["max", "sum"] = Field(
+        default="max", description="of several media in one request the largest or their sum counts"
+    )
+
+    @property
+    def empty(self) -> bool:
+        """True when it has no condition, so that it would take every request."""
+        return self == Match(aggregate=self.aggregate)
 
 
 class Overflow(Strict):
     """How a pool may use other clusters when its first one is full."""
 
-    afterSeconds: Seconds = 5.0
+    afterSeconds: Seconds = Field(default=5.0, le=86400, description="how long replicas stay pending before they move")
 
 
 class Spread(Strict):
-    """At least `minClusters` clusters, at most `maxShare` of the replicas in one."""
+    """Protection against the loss of a cluster."""
 
-    minClusters: int = Field(default=1, ge=1)
-    maxShare: Ratio = Field(default=1.0, gt=0)
+    minClusters: Whole = Field(default=1, ge=1, le=1000, description="at least this many clusters")
+    maxShare: Ratio = Field(default=1.0, gt=0, description="at most this share of the replicas in one cluster")
 
 
 class Placement(Strict):
-    """Where replicas may run: clusters in order of preference (empty: all), spread, latency class."""
+    """Where replicas may run."""
 
-    clusters: tuple[str, ...] = ()
-    latencyClass: Literal["interactive", "batch"] = "interactive"
-    spread: Spread = Spread()
-    overflow: Overflow = Overflow()
+    clusters: tuple[Name, ...] = Field(default=(), description="in order of preference; empty: all clusters")
+    latencyClass: Literal["interactive", "batch"] = Field(
+        default="interactive", description="`batch` leaves a full cluster first and goes farthest"
+    )
+    spread: Spread = Field(default=Spread(), description="protection against the loss of a cluster")
+    overflow: Overflow = Field(default=Overflow(), description="when to use the next cluster")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Placement:
+        for i, name in enumerate(self.clusters):
+            if name in self.clusters[:i]:
+                raise fault(f"{shown(name)} stands here twice. Take one out", "clusters", i)
+        if self.clusters and self.spread.minClusters > len(self.clusters):
+            sentence = f"{self.spread.minClusters} is above the number of clusters named: {len(self.clusters)}"
+            raise fault(f"{sentence}. Name more clusters or lower minClusters", "spread", "minClusters")
+        return self
 
 
 class RollbackOn(Strict):
-    """When a rollout goes back by itself: success below a share, p95 above a multiple of the old revision's."""
+    """When a rollout goes back by itself."""
 
-    success: str = "<99.9%"
-    p95: str = ">1.5x"
+    success: str = Field(
+        default="<99.9%", pattern=r"^<\d{1,2}(\.\d+)?%$", description="success of the new revision: `<99.9%`"
+    )
+    p95: str = Field(
+        default=">1.5x", pattern=r"^>\d+(\.\d+)?x$", description="p95 as a multiple of the old revision's: `>1.5x`"
+    )
 
 
 class Rollout(Strict):
     """How a new revision replaces the old one; names are those of a Kubernetes Deployment where it has them."""
 
-    strategy: Literal["rolling", "canary", "blueGreen"] = "rolling"
-    batch: Ratio = Field(default=0.25, gt=0)
-    maxSurge: Ratio = 0.25
-    maxUnavailable: Ratio = 0.0
-    verify: Python | None = None
-    watchSeconds: Seconds = 5.0
-    progressDeadlineSeconds: Seconds = 600.0
-    rollbackOn: RollbackOn = RollbackOn()
+    strategy: Literal["rolling", "canary", "blueGreen"] = Field(
+        default="rolling", description="in batches; a small share first; or all beside the old ones and one switch"
+    )
+    batch: CountOrRatio = Field(default=0.25, gt=0, description="replicas replaced per step: `25%` or `2`")
+    maxSurge: CountOrRatio = Field(default=0.25, description="replicas above the wanted number: `25%` or `1`")
+    maxUnavailable: CountOrRatio = Field(default=0.0, description="replicas below the wanted number: `25%` or `1`")
+    verify: Python | None = Field(
+        default=None, description="your test, run against each new replica before it gets requests"
+    )
+    watchSeconds: Seconds = Field(default=5.0, le=86400, description="how long each batch is watched under traffic")
+    progressDeadlineSeconds: Seconds = Field(
+        default=600.0, gt=0, le=7 * 86400, description="without progress for this long it counts as failed"
+    )
+    rollbackOn: RollbackOn = Field(default=RollbackOn(), description="when it goes back by itself")
 
     @model_validator(mode="before")
     @classmethod
     def _short_verify(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("verify"), dict) and "python" in data["verify"]:
-            return data | {"verify": {"script": data["verify"]["python"]}}
+        verify = data.get("verify") if isinstance(data, dict) else None
+        if isinstance(data, dict) and isinstance(verify, dict) and isinstance(verify.get("python"), str):
+            rest = {key: value for key, value in verify.items() if key != "python"}
+            return data | {"verify": {"script": verify["python"]} | rest}
+        if isinstance(data, dict) and isinstance(verify, dict) and isinstance(verify.get("python"), dict):
+            return data | {"verify": verify["python"]}
         return data
+
+    @model_validator(mode="after")
+    def _some_way_forward(self) -> Rollout:
+        if self.maxSurge == 0 and self.maxUnavailable == 0:
+            raise fault("is 0 and maxUnavailable is 0, so nothing could move. Raise one of them", "maxSurge")
+        return self
+
+    def batch_of(self, wanted: int) -> int:
+        """Replicas replaced per step when `wanted` are wanted; at least 1."""
+        return max(1, count_of(self.batch, wanted, up=True))
+
+    def surge_of(self, wanted: int) -> int:
+        """Replicas that may run above `wanted`; a share is rounded up, as in Kubernetes."""
+        return count_of(self.maxSurge, wanted, up=True)
+
+    def unavailable_of(self, wanted: int) -> int:
+        """Replicas that may be missing from `wanted`; a share is rounded down, as in Kubernetes."""
+        return min(wanted, count_of(self.maxUnavailable, wanted, up=False))
 
 
 class Queue(Strict):
-    """The queue at the gateway: how many requests may wait (per slot), and how long (default: the promise)."""
+    """The queue at the gateway: how many requests may wait, and how long."""
 
-    maxLengthPerSlot: int = Field(default=64, ge=1)
-    maxWaitSeconds: Seconds | None = Field(default=None, gt=0)
-    startWaitSeconds: Seconds = Field(default=60.0, gt=0, description="longest wait for a first replica")
+    maxLengthPerSlot: Whole = Field(default=64, ge=1, le=100_000, description="requests that may wait, per slot")
+    maxWaitSeconds: Seconds | None = Field(
+        default=None, gt=0, le=LONGEST_REQUEST_S, description="longest wait; default: `promise.within`"
+    )
+    startWaitSeconds: Seconds = Field(
+        default=60.0, gt=0, le=LONGEST_REQUEST_S, description="longest wait for a first replica"
+    )
 
 
 class Pool(Strict):
     """A size class of a service; what it leaves out it takes from the service."""
 
-    name: str = Field(pattern=NAME_PATTERN)
-    match: Match = Match()
-    resources: Resources | None = None
-    concurrency: int | None = Field(default=None, ge=1)
-    promise: Promise | None = None
-    scaling: Scaling | None = None
-    placement: Placement | None = None
-    env: dict[str, str] = {}
-    fallback: str | None = None
+    name: Name = Field(description="`default` is the pool of all requests that no other pool takes")
+    match: Match = Field(default=Match(), description="which requests it takes; the first pool that matches wins")
+    resources: Resources | None = Field(default=None, description="per replica")
+    concurrency: Whole | None = Field(default=None, ge=1, le=10_000, description="slots of each replica")
+    promise: Promise | None = Field(default=None, description="what callers of this pool may count on")
+    scaling: Scaling | None = Field(default=None, description="its own bounds")
+    placement: Placement | None = Field(default=None, description="its own clusters")
+    env: Env = Field(default={}, description="added to the service's variables")
+    fallback: Name | None = Field(default=None, description="a bigger pool that helps when this one has no capacity")
+
+    @model_validator(mode="after")
+    def _match_and_default(self) -> Pool:
+        if self.name == "default" and not self.match.empty:
+            raise fault("belongs to other pools; default takes what no other pool takes. Take it out", "match")
+        if self.name != "default" and self.match.empty:
+            sentence = "has no condition, so it would take every request"
+            raise fault(f"{sentence}. Add one, such as pixels: {{min: 8000000}}", "match")
+        return self
 
 
 class MediaServiceSpec(Strict):
-    """`spec:` of a MediaService; see docs/manifest.md for every field."""
+    """`spec:` of a MediaService."""
 
-    command: tuple[str, ...] = ()
-    image: str | None = None
-    workingDir: str | None = None
-    env: dict[str, str] = {}
-    port: int | None = Field(default=None, ge=1, le=65535)
-    concurrency: int = Field(default=1, ge=1)
-    resources: Resources = Resources()
-    promise: Promise = Promise()
-    probes: Probes = Probes()
-    route: Route = Route()
-    pools: tuple[Pool, ...] = ()
-    scaling: Scaling = Scaling()
-    placement: Placement = Placement()
-    rollout: Rollout = Rollout()
-    queue: Queue = Queue()
-    idempotent: bool = True
-    uses: tuple[str, ...] = ()
-    maxBodyBytes: Bytes = Field(default=16 * 2**20, gt=0)
-    requestTimeoutSeconds: Seconds = Field(default=300.0, gt=0)
-    terminationGracePeriodSeconds: Seconds = Field(default=30.0, ge=0)
-    preStop: tuple[str, ...] = ()
+    command: tuple[Word, ...] = Field(default=(), description="program and arguments; no shell. Needed on this machine")
+    image: Word | None = Field(default=None, description="container image. Needed in Kubernetes")
+    workingDir: DirectoryPath | None = Field(
+        default=None, description="directory it runs in, relative to the manifest; default: the manifest's directory"
+    )
+    env: Env = Field(default={}, description="environment variables; `PORT` is set by Tidegate")
+    port: Port | None = Field(default=None, description="port it listens on; default: a free one, given as `$PORT`")
+    concurrency: Whole = Field(default=1, ge=1, le=10_000, description="requests one replica works on at a time")
+    resources: Resources = Field(default=Resources(), description="per replica")
+    promise: Promise = Field(default=Promise(), description="what callers may count on; decides how many replicas run")
+    probes: Probes = Field(default=Probes(), description="how a replica is asked how it is")
+    route: Route = Field(default=Route(), description="which requests are for it; default: path prefix `/NAME`")
+    pools: tuple[Pool, ...] = Field(default=(), description="size classes with resources and scaling of their own")
+    scaling: Scaling = Field(default=Scaling(), description="how many replicas")
+    placement: Placement = Field(default=Placement(), description="where they run")
+    rollout: Rollout = Field(default=Rollout(), description="how a new revision replaces the old one")
+    queue: Queue = Field(default=Queue(), description="the queue at the gateway")
+    idempotent: Flag = Field(default=True, description="a request may be sent again to another replica if one dies")
+    uses: tuple[Name, ...] = Field(default=(), description="services it calls through the gateway")
+    maxBodyBytes: Bytes = Field(default=16 * 2**20, gt=0, le=2**31 - 1, description="larger requests are refused")
+    requestTimeoutSeconds: Seconds = Field(
+        default=300.0, gt=0, le=LONGEST_REQUEST_S, description="longest time a replica may work on one request"
+    )
+    terminationGracePeriodSeconds: Seconds = Field(
+        default=30.0, ge=0, le=LONGEST_REQUEST_S, description="time a replica has to end after it was told to stop"
+    )
+    preStop: tuple[Word, ...] = Field(default=(), description="command run before a replica is told to stop")
+
+    @model_validator(mode="after")
+    def _pool_names_and_fallbacks(self) -> MediaServiceSpec:
+        by_name = {pool.name: pool for pool in reversed(self.pools)}
+        for i, pool in enumerate(self.pools):
+            if by_name[pool.name] is not pool:
+                raise fault(f"{shown(pool.name)} names two pools. Rename one of them", "pools", i, "name")
+            if pool.fallback is not None:
+                self._check_fallback(i, pool, by_name)
+        return self
+
+    def _check_fallback(self, i: int, pool: Pool, by_name: dict[str, Pool]) -> None:
+        """A fallback exists and is bigger: it has at least as much of everything and more of something."""
+        other = by_name.get(pool.fallback or "")
+        if other is None and pool.fallback != "default":
+            names = ", ".join(sorted({*by_name, "default"} - {pool.name}))
+            raise fault(f"got {shown(pool.fallback)}, expected one of: {names}", "pools", i, "fallback")
+        own = (pool.resources or self.resources).amounts()
+        theirs = ((other.resources if other else None) or self.resources).amounts()
+        smaller = [name for name in own if theirs.get(name, 0) < own[name]]
+        if smaller or theirs == own:
+            what = f"has less {smaller[0]}" if smaller else "is no bigger"
+            sentence = f"{shown(pool.fallback)} {what} than {shown(pool.name)}, so it could not take its requests"
+            raise fault(f"{sentence}. Name a bigger pool", "pools", i, "fallback")
 
 
 class MediaService(Strict):
-    """A service manifest."""
+    """A service: what runs, how much of it, where, and what callers may count on."""
 
-    apiVersion: Literal["tidegate.dev/v1"] = API_VERSION
-    kind: Literal["MediaService"] = "MediaService"
-    metadata: Metadata
-    spec: MediaServiceSpec
+    apiVersion: Literal["tidegate.dev/v1"] = Field(default=API_VERSION, description="`tidegate.dev/v1`")
+    kind: Literal["MediaService"] = Field(default="MediaService", description="`MediaService`")
+    metadata: Metadata = Field(description="its name")
+    spec: MediaServiceSpec = Field(description="what it is")
+
+    @model_validator(mode="after")
+    def _route_by_name(self) -> MediaService:
+        """A service with neither hosts nor a prefix is found under `/NAME`; nobody who reads the route need know."""
+        route = self.spec.route
+        if not route.hosts and not route.pathPrefix:
+            named = route.model_copy(update={"pathPrefix": f"/{self.metadata.name}"})
+            # The model is not handed out yet: this is still its construction, which frozen models have no hook for.
+            self.__dict__["spec"] = self.spec.model_copy(update={"route": named})
+        return self
 
     @property
     def name(self) -> str:
