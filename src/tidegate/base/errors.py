@@ -3,6 +3,7 @@
 TidegateError
 ├── SpecError          a manifest cannot be accepted; carries every fault found, not only the first
 ├── UnitError          a quantity such as "30s" or "2Gi" cannot be read (also a ValueError, so pydantic reports it)
+├── CommandError       a program named in a manifest cannot be found or may not be run
 ├── RuntimeFault       a runtime could not do what it was told (start, stop, read logs)
 ├── GatewayError       the proxy is missing, refuses its configuration or does not answer its socket
 ├── ProbeError         a probe cannot be run at all (a probe that runs and fails is a verdict, not an error)
@@ -33,6 +34,10 @@ class SpecError(TidegateError):
 
 class UnitError(TidegateError, ValueError):
     """A quantity could not be read."""
+
+
+class CommandError(TidegateError):
+    """A program named in a manifest cannot be found or may not be run."""
 
 
 class RuntimeFault(TidegateError):
