@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ class Limits:
 
     def _quietest(self, cpu: float, others: tuple[Order, ...]) -> list[int]:
         """The cores with the least promised on them; a replica of 0.5 cores shares one."""
-        promised: Counter[int] = Counter()
+        promised: dict[int, float] = defaultdict(float)
         for order in others:
             for core in order.cpus or ():
                 promised[core] += order.resources["cpu"] / len(order.cpus or ())

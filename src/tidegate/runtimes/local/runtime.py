@@ -14,7 +14,6 @@ import re
 import secrets
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -314,8 +313,9 @@ class LocalRuntime:
         return seen(replica.order, self.cluster, replica.child, replica.exit, stopping=stopping)
 
     def _cluster_seen(self) -> ClusterSeen:
-        used: Counter[str] = Counter()
+        used: dict[str, float] = {}
         for replica in self._replicas.values():
             if replica.exit is None:
-                used.update(replica.order.resources)  # type: ignore[arg-type]
-        return ClusterSeen(self._capacity, dict(used), detail=self._limits.detail)
+                for name, amount in replica.order.resources.items():
+                    used[name] = used.get(name, 0.0) + amount
+        return ClusterSeen(self._capacity, used, detail=self._limits.detail)

@@ -23,6 +23,10 @@ import time
 
 from tidegate.base import process_tree
 
+TYPE_CHECKING = False  # typing takes 2 ms to import
+if TYPE_CHECKING:
+    from typing import Any
+
 CHUNK = 65536
 WATCH_S = 1.0  # how often memory is looked at when no cgroup limits it
 REAP_S = 5.0  # wake up at least this often: children may end while a signal is on its way
@@ -67,7 +71,7 @@ class ExecFailed(Exception):
     """The program could not be run; carries errno and what was being done."""
 
 
-def spawn(argv: list[str], order: dict, out: int) -> int:
+def spawn(argv: list[str], order: dict[str, Any], out: int) -> int:
     """Start a program in a session of its own, with the replica's environment, folder and limits.
 
     Raises:
@@ -89,13 +93,13 @@ def spawn(argv: list[str], order: dict, out: int) -> int:
             step = f"enter {order['cwd']}"
             os.chdir(order["cwd"])
             null = os.open(os.devnull, os.O_RDONLY)
-            for source, target in ((null, 0), (out, 1), (out, 2)):
-                os.dup2(source, target)
+            for source, number in ((null, 0), (out, 1), (out, 2)):
+                os.dup2(source, number)
             step = f"run {argv[0]}"
             os.execve(argv[0], argv, order["env"])
         except BaseException as error:
-            number = error.errno if isinstance(error, OSError) and error.errno else 0
-            os.write(write_end, f"{number} cannot {step}: {error}".encode()[:4000])
+            errno = error.errno if isinstance(error, OSError) and error.errno else 0
+            os.write(write_end, f"{errno} cannot {step}: {error}".encode()[:4000])
         finally:
             os._exit(NOT_FOUND)
     os.close(write_end)
@@ -103,12 +107,12 @@ def spawn(argv: list[str], order: dict, out: int) -> int:
         fault = pipe.read().decode(errors="replace")
     if fault:
         os.waitpid(pid, 0)
-        number, _, text = fault.partition(" ")
-        raise ExecFailed(int(number), text)
+        errno_text, _, text = fault.partition(" ")
+        raise ExecFailed(int(errno_text), text)
     return pid
 
 
-def _limit_self(order: dict) -> None:
+def _limit_self(order: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         _put("/proc/self/oom_score_adj", OOM_SCORE)
     if order.get("cgroup"):
