@@ -1,0 +1,50 @@
+"""Compile the inner loops with numba where it is installed; otherwise use them as they are.
+
+The source is one. A `Compiled` module looks like the module it was made from, with the named functions compiled and
+calling each other compiled; the original stays usable beside it. Compiled code is kept in numba's cache next to the
+source (or in the user's cache folder), so only the first run of a version waits some seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+
+@cache
+def numba_installed() -> bool:
+    """True when the extra `sim` (numpy and numba) can be imported."""
+    try:
+        importlib.import_module("numba")
+    except ImportError:
+        return False
+    return True
+
+
+def compiled(module: types.ModuleType, names: Iterable[str]) -> Any:
+    """A namespace like `module` in which the functions `names` (callees first) are compiled.
+
+    numba resolves a global when it compiles, so each function is rebuilt over a namespace that holds compiled callees.
+    """
+    numba = importlib.import_module("numba")
+    namespace = dict(vars(module))
+    for name in names:
+        source = getattr(module, name)
+        rebuilt = types.FunctionType(source.__code__, namespace, name, source.__defaults__)
+        rebuilt.__module__, rebuilt.__qualname__ = module.__name__, name
+        namespace[name] = numba.njit(rebuilt, cache=True)
+    return types.SimpleNamespace(**namespace)
+
+
+def whether_to_compile(wanted: bool | None) -> bool:
+    """What `compile=` means: None for "where numba is installed"; True where it is not is a fault.
+
+    Raises:
+        ImportError: compilation was asked for and the extra is missing.
+    """
+    if wanted and not numba_installed():
+        raise ImportError("the fast simulator needs numpy and numba: pip install 'tidegate[sim]'")
+    return numba_installed() if wanted is None else wanted
