@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from pydantic_core import core_schema
+
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.common import Resources
 from tidegate.spec.scaling import Scaling
@@ -28,6 +30,25 @@ class PoolKey:
 
     def __str__(self) -> str:
         return f"{self.service}/{self.pool}"
+
+    @staticmethod
+    def parse(value: object) -> PoolKey:
+        """Read "service/pool"; a key stays what it is.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if isinstance(value, PoolKey):
+            return value
+        service, slash, pool = value.partition("/") if isinstance(value, str) else ("", "", "")
+        if not (service and slash and pool):
+            raise ValueError(f'got {value!r}, expected "service/pool"')
+        return PoolKey(service, pool)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> core_schema.CoreSchema:
+        """In JSON a key is "service/pool", so that it can be the key of a mapping."""
+        return core_schema.no_info_plain_validator_function(cls.parse, serialization=core_schema.to_string_ser_schema())
 
 
 @dataclass(frozen=True, slots=True)
