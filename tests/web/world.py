@@ -51,8 +51,12 @@ def status(*pools: PoolStatus, at: float = AT, **facts: Any) -> Status:
         for name in names
     )
     here = ClusterStatus("here", "local", "gz", {"cpu": 8.0, "memory": 16 * 2.0**30}, {"cpu": 3.0, "memory": 2.0**33})
-    known = {"clusters": (here,), "gateway": GatewayStatus("http://127.0.0.1:8080", "9c31f0aa", up=True)}
-    return Status(at, 3723.0, "0.1.0", services, **(known | facts))
+    known = {
+        "uptime_s": 3723.0,
+        "clusters": (here,),
+        "gateway": GatewayStatus("http://127.0.0.1:8080", "9c31f0aa", up=True),
+    }
+    return Status(at, version="0.1.0", services=services, **(known | facts))
 
 
 @dataclass

@@ -15,22 +15,28 @@ class Timeline {
   }
 }
 
-/** A line over the last minutes. `names` are the fields it draws: the first filled, the second dashed. */
+/**
+ * A line over the last minutes. `names` are the fields it draws: the first filled, the second dashed. `least` is the
+ * smallest number the full height may stand for; `warm` lines turn amber as soon as they are not zero.
+ */
 class Spark {
   constructor(names, { step = false, warm = false, least = 1 } = {}) {
     this.names = names;
     this.step = step;
     this.least = least;
+    this.warm = warm;
     this.area = svg("path", { class: "area" });
     this.lines = names.map((_, i) => svg("path", { class: i ? "second" : "main" }));
-    this.node = svg("svg", { class: warm ? "spark warm" : "spark", viewBox: "0 0 300 40", preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.node = svg("svg", { class: "spark", viewBox: "0 0 300 40", preserveAspectRatio: "none", "aria-hidden": "true" });
     this.node.append(this.area, ...[...this.lines].reverse());
   }
 
   draw(rows) {
     if (!rows.length) return;
     const end = rows[rows.length - 1].at;
-    const top = Math.max(this.least, ...this.names.flatMap((name) => rows.map((row) => row[name] ?? 0))) * 1.08;
+    const most = Math.max(...this.names.flatMap((name) => rows.map((row) => row[name] ?? 0)));
+    const top = Math.max(this.least, most) * 1.15;
+    if (this.warm) this.node.classList.toggle("warm", most > 0);
     this.names.forEach((name, i) => {
       const points = rows.filter((row) => row[name] != null)
         .map((row) => [300 - ((end - row.at) / KEEP_S) * 300, 40 - (row[name] / top) * 39]);
