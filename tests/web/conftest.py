@@ -65,7 +65,7 @@ class Site:
         assert not self._thread.is_alive(), "the server does not stop"
 
     def show(self, status: Status, *events: Event) -> None:
-        """Change the world; the time goes on by as much as asked of the status. An event makes the page hear at once."""
+        """Change the world; with an event, the page hears of it at once."""
         self.control.now = replace(status)
         for event in events:
             self._call(self.control.happen, event)

@@ -1,4 +1,4 @@
-"""A made-up evening: three services, two clusters, an hour of traffic that rises and falls. For pictures and for trying.
+"""A made-up evening: two services, two clusters, traffic that rises and falls. For pictures and for trying.
 
 `python -m web.lively` (with `src` and `tests` on PYTHONPATH) serves the page with it until Ctrl-C.
 """
@@ -53,9 +53,17 @@ def pool_at(at: float, t: float, name: str, size: str, low: float, high: float, 
     )
     text += "within 2 s"
     return pool(
-        name, replicas, size, wanted=wanted, queued=queued, arrival_per_s=load, service_ms_mean=960 * service_s + 7 * load,
-        wait_ms_mean=wait_ms, in_time_ratio=min(1.0, 0.99985 - 0.002 * (queued > 2)), reasons=(Reason("promise", text, wanted),),
-    )  # fmt: skip
+        name,
+        replicas,
+        size,
+        wanted=wanted,
+        queued=queued,
+        arrival_per_s=load,
+        service_ms_mean=960 * service_s + 7 * load,
+        wait_ms_mean=wait_ms,
+        in_time_ratio=min(1.0, 0.99985 - 0.002 * (queued > 2)),
+        reasons=(Reason("promise", text, wanted),),
+    )
 
 
 def evening(at: float, t: float) -> Status:
@@ -66,10 +74,12 @@ def evening(at: float, t: float) -> Status:
         pool_at(at, t + 90, "speech", "default", 2, 11, 0.9),
     )
     used = sum(len(p.replicas) for p in pools)
+    here = {"cpu": used * 0.8, "memory": used * 1.1 * 2**30}
+    far = {"cpu": 11.5, "memory": 2.0**35, "gpu/a10": 3.0}
     clusters = (
-        ClusterStatus("here", "local", "gz", {"cpu": 48.0, "memory": 96 * 2.0**30}, {"cpu": used * 0.8, "memory": used * 1.1 * 2**30}),
-        ClusterStatus("gz-gpu", "kubernetes", "gz", {"cpu": 64.0, "memory": 2.0**38, "gpu/a10": 8.0}, {"cpu": 11.5, "memory": 2.0**35, "gpu/a10": 3.0}),
-    )  # fmt: skip
+        ClusterStatus("here", "local", "gz", {"cpu": 48.0, "memory": 96 * 2.0**30}, here),
+        ClusterStatus("gz-gpu", "kubernetes", "gz", {"cpu": 64.0, "memory": 2.0**38, "gpu/a10": 8.0}, far),
+    )
     return status(*pools, at=at, clusters=clusters, uptime_s=3600 + t)
 
 

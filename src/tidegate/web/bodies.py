@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from tidegate.base.errors import SpecError, TidegateError
-from tidegate.spec.cluster import Cluster
-from tidegate.spec.service import MediaService
+from tidegate.base.errors import TidegateError
+from tidegate.spec.load import load_data
 from tidegate.web.ports import Manifest
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_TAIL = 100_000
-_KINDS: dict[str, type[MediaService] | type[Cluster]] = {"MediaService": MediaService, "Cluster": Cluster}
 _YES_NO = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}
 
 
@@ -60,31 +56,8 @@ def read_declared(body: bytes) -> Declared:
     if unknown or not isinstance(manifests, list) or not isinstance(prune, bool):
         extra = f"; unknown: {', '.join(unknown)}" if unknown else ""
         raise BadRequest('expected {"manifests": [...], "prune": true or false}' + extra)
-    read, faults = [], []
-    for index, document in enumerate(manifests):
-        try:
-            read.append(_manifest(document))
-        except SpecError as error:
-            faults += [f"manifests[{index}]: {fault}" for fault in error.faults]
-    if faults:
-        raise SpecError(tuple(faults))
-    return Declared(tuple(read), prune)
-
-
-def _manifest(document: Any) -> Manifest:
-    kind = document.get("kind") if isinstance(document, dict) else None
-    model = _KINDS.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        raise SpecError((f"kind: got {kind!r}, expected {' or '.join(_KINDS)}",))
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise SpecError(tuple(_sentence(fault) for fault in error.errors())) from error
-
-
-def _sentence(fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
-    return f"{path}: {fault['msg'].removeprefix('Value error, ')}"
+    # References to what is declared already are checked where that is known.
+    return Declared(load_data(manifests, partial=True).manifests, prune)
 
 
 def read_flag(query: Mapping[str, str], name: str) -> bool:
