@@ -1,6 +1,7 @@
 """What can go wrong with a request, and the stable code a client can rely on.
 
-not_audio · empty_audio · unsupported_media_type · too_long · body_too_large · bad_body · missing_field · bad_option · busy
+not_audio · empty_audio · unsupported_media_type · too_long · body_too_large · bad_body · missing_field · bad_option ·
+busy
 """
 
 from __future__ import annotations
