@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tidegate.model.observed import Verdict
@@ -11,11 +12,19 @@ from tidegate.spec.service import Rollout
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a service answers through the gateway; `host` goes into the Host header when it is routed by host name."""
+
+    url: str
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeTarget:
     """A replica to be probed. `address` is "host:port"; `directory` is where its scripts and files are found.
 
     `gateway` is the base URL of the gateway as seen from the replica, "" when there is none; `uses` the services it
-    must be able to reach.
+    must be able to reach, `upstreams` where each of them answers (default: `gateway`/NAME/).
     """
 
     replica: str
@@ -28,6 +37,9 @@ class ProbeTarget:
     rollout: Rollout
     uses: tuple[str, ...] = ()
     gateway: str = ""
+    pool: str = "default"
+    revision: str = ""
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tidegate.base.errors import CommandError, RuntimeFault
 from tidegate.model.environment import Place, replica_env, thread_variables
 from tidegate.runtimes.local.limits import Share
 from tidegate.runtimes.local.records import Order
+from tidegate.runtimes.local.shim import LOCK_FD, PORT_FD, STARTED_FD
 from tidegate.runtimes.protocol import StartOrder
 
 _ROOT = str(Path(tidegate.__file__).parents[1])
@@ -91,17 +92,18 @@ def _argv(
         raise RuntimeFault(f"service {service}, {field}: {error}") from error
 
 
-def start_supervisor(folder: Path, order: Order, lock: int, port: int) -> int:
+def start_supervisor(folder: Path, order: Order, lock: int, port: int, started: int) -> int:
     """Start the supervisor of the order in `folder`; its pid.
 
     Args:
         lock: file descriptor of the folder's lock, already held.
         port: file descriptor that reserves the replica's port.
+        started: file descriptor that is closed once the replica runs.
 
     Raises:
         OSError: no process could be started.
     """
-    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD) for fd in (lock, port)]
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD) for fd in (lock, port, started)]
     try:
         return os.posix_spawn(
             sys.executable,
@@ -111,8 +113,9 @@ def start_supervisor(folder: Path, order: Order, lock: int, port: int) -> int:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 2, order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, 2, 1),
-                (os.POSIX_SPAWN_DUP2, moved[0], 3),
-                (os.POSIX_SPAWN_DUP2, moved[1], 4),
+                (os.POSIX_SPAWN_DUP2, moved[0], LOCK_FD),
+                (os.POSIX_SPAWN_DUP2, moved[1], PORT_FD),
+                (os.POSIX_SPAWN_DUP2, moved[2], STARTED_FD),
             ],
             setsid=True,
             setsigmask=_BLOCKED,

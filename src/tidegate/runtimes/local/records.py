@@ -157,7 +157,7 @@ class Folder:
 
 
 def seen(order: Order, cluster: str, child: Process | None, how: Exit | None, *, stopping: bool) -> ReplicaSeen:
-    """The replica as a runtime reports it."""
+    """The replica as a runtime reports it; its address and pid appear together, once its process exists."""
     return ReplicaSeen(
         id=order.replica,
         key=order.key,
@@ -166,7 +166,7 @@ def seen(order: Order, cluster: str, child: Process | None, how: Exit | None, *,
         created_at=order.created_at,
         running=how is None,
         stopping=stopping and how is None,
-        address=order.address,
+        address=order.address if child is not None else None,
         pid=child.pid if child is not None and how is None else None,
         exit_code=how.exit_code if how is not None else None,
         detail=how.detail if how is not None else "",

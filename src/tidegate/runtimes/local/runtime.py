@@ -38,12 +38,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(slots=True)
 class _Replica:
-    """A replica in memory; its folder holds the same. `pidfd` is the supervisor's, -1 once it has ended."""
+    """A replica in memory; its folder holds the same.
+
+    `pidfd` is the supervisor's, -1 once it has ended; `started` is readable once the replica runs, -1 afterwards.
+    """
 
     order: Order
     folder: Folder
     pid: int = 0
     pidfd: int = -1
+    started: int = -1
     child: Process | None = None
     exit: Exit | None = None
     stop_grace_s: float | None = None
@@ -55,7 +59,7 @@ class LocalRuntime:
     Args:
         cluster: the manifest; its capacity overrides what the machine has.
         state: the folder of everything that must survive.
-        on_change: called when a replica has ended, so that the next look need not wait.
+        on_change: called when a replica runs or has ended, so that the next look need not wait.
     """
 
     def __init__(
@@ -254,19 +258,34 @@ class LocalRuntime:
     def _launch(self, order: Order, hold: int) -> _Replica:
         folder = Folder(self._home / "replicas" / order.replica)
         lock = folder.create(order)
+        started, starts = os.pipe()
         try:
-            pid = launch.start_supervisor(folder.path, order, lock, hold)
+            pid = launch.start_supervisor(folder.path, order, lock, hold, starts)
         except OSError:
+            os.close(started)
             folder.remove()
             raise
         finally:
             os.close(lock)
-        return _Replica(order, folder, pid=pid, pidfd=os.pidfd_open(pid))
+            os.close(starts)
+        return _Replica(order, folder, pid=pid, pidfd=os.pidfd_open(pid), started=started)
 
     def _watch(self, replica: _Replica) -> None:
-        asyncio.get_running_loop().add_reader(replica.pidfd, self._ended, replica)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(replica.pidfd, self._ended, replica)
+        if replica.started >= 0:
+            loop.add_reader(replica.started, self._started, replica)
+
+    def _started(self, replica: _Replica) -> None:
+        """It runs, or its supervisor has given up; both are worth a look."""
+        asyncio.get_running_loop().remove_reader(replica.started)
+        os.close(replica.started)
+        replica.started = -1
+        self._on_change()
 
     def _unwatch(self, replica: _Replica) -> None:
+        if replica.started >= 0:
+            self._started(replica)
         if replica.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(replica.pidfd)
             os.close(replica.pidfd)

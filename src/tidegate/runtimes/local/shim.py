@@ -6,7 +6,8 @@ does, whatever happens to Tidegate; when it is killed itself, the kernel kills t
 
 Protocol, all in FOLDER: `order.json` is there before it starts; it writes `child.json` once the replica runs and
 `exit.json` as its last act; `stop.json` followed by SIGTERM tells it to stop (SIGTERM alone: with the grace of the
-order). File descriptor 3 holds the lock that says it lives, 4 reserves its port; both are inherited and never read.
+order). Three file descriptors are inherited and never read: 3 holds the lock that says it lives, 4 reserves its port,
+5 is closed once the replica runs, which whoever holds the other end notices.
 
 Standard library only, about 20 ms to start. Order of events when stopping is Kubernetes': the grace covers preStop.
 """
@@ -31,6 +32,7 @@ CHUNK = 65536
 WATCH_S = 1.0  # how often memory is looked at when no cgroup limits it
 REAP_S = 5.0  # wake up at least this often: children may end while a signal is on its way
 OOM_SCORE = "500"  # when the machine runs out of memory, replicas go before Tidegate and the gateway
+LOCK_FD, PORT_FD, STARTED_FD = 3, 4, 5
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # exit codes a shell gives for the same faults
 
 
@@ -154,6 +156,8 @@ class Supervisor:
             self._write_exit(code, str(error.args[1]))
             return
         write_json(f"{self.folder}/child.json", {"pid": self.child, "ticks": process_tree.start_ticks(self.child) or 0})
+        with contextlib.suppress(OSError):
+            os.close(STARTED_FD)
         poll = select.poll()
         poll.register(self.out, select.POLLIN)
         poll.register(wake, select.POLLIN)
@@ -269,10 +273,10 @@ class Supervisor:
 
 def main() -> None:
     """Supervise the replica whose folder is the first argument."""
-    for fd in (3, 4):
+    for fd in (LOCK_FD, PORT_FD, STARTED_FD):
         with contextlib.suppress(OSError):
             os.set_inheritable(fd, False)
-    os.closerange(5, 65536)  # whatever Tidegate itself was started with stays out of the replica
+    os.closerange(STARTED_FD + 1, 65536)  # whatever Tidegate itself was started with stays out of the replica
     folder = sys.argv[1]
     if os.path.exists(f"{folder}/exit.json"):
         return
