@@ -88,7 +88,10 @@ class ClusterSeen:
 
 @dataclass(frozen=True, slots=True)
 class ServerSeen:
-    """A replica as the gateway has it: `ready` or `draining`, `up` by the gateway's own judgement, requests on it."""
+    """A replica as the gateway has it: `draining` or not, `up` by the gateway's own judgement, requests on it now.
+
+    `finished`, `failed` and `service_s_sum` are of the same interval as the loads that were observed with it.
+    """
 
     draining: bool = False
     up: bool = True
@@ -100,10 +103,15 @@ class ServerSeen:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySeen:
-    """The gateway: the version of the snapshot it has taken over, and its servers by replica id."""
+    """The gateway: the version of the snapshot it has taken over, and its servers by replica id.
+
+    `version` is None until a snapshot was published by this process. `unmeasured` requests of the interval ended
+    without being counted in any load, since nobody read their lines in time.
+    """
 
     version: str | None
     servers: Mapping[str, ServerSeen] = field(default_factory=dict)
+    unmeasured: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,63 @@
+"""The answers the gateway itself gives: one JSON shape, one stable code per cause.
+
+{"error": {"code": "body_too_large", "message": "...", "requestId": "..."}}
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, stable code and sentence; `retry_after_s` adds the header of that name."""
+
+    status: int
+    code: str
+    message: str
+    retry_after_s: int | None = None
+
+
+NO_SERVICE = Answer(404, "no_such_service", "No service is routed at this address.")
+NO_SUCH_PATH = Answer(404, "no_such_path", "The gateway itself has nothing at this path.")
+BAD_METHOD = Answer(405, "method_not_allowed", "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
+BODY_TOO_LARGE = Answer(413, "body_too_large", "The body is larger than this service accepts.")
+HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 64 KiB.")
+QUEUE_FULL = Answer(503, "queue_full", "Too many requests are waiting for this service. Try again later.", 1)
+NOT_STARTED = Answer(503, "not_started", "No replica became ready in time. Try again later.", 5)
+
+# What the proxy answers by itself, by status. A 503 here means that the wait in the queue was longer than allowed, or
+# that no replica could be reached.
+BY_STATUS = (
+    Answer(400, "bad_request", "The request is not valid HTTP, or the client closed its side early."),
+    Answer(403, "forbidden", "This request is not allowed."),
+    Answer(404, "not_found", "There is nothing at this address."),
+    Answer(408, "upload_timeout", "The request did not arrive in time."),
+    Answer(413, "body_too_large", "The body is larger than this service accepts."),
+    Answer(429, "too_many_requests", "Too many requests. Slow down.", 1),
+    Answer(500, "gateway_error", "The gateway failed to handle this request."),
+    Answer(502, "bad_answer", "The service closed the connection or gave an answer that is not HTTP."),
+    Answer(503, "no_capacity", "No replica was free in time. Try again later.", 1),
+    Answer(504, "answer_timeout", "The service did not answer in time."),
+)
+
+
+def returned(answer: Answer) -> str:
+    """The arguments of `http-request return` that give this answer."""
+    return f"status {answer.status} {_content(answer)}"
+
+
+def http_error(answer: Answer) -> str:
+    """The `http-error` line for what the proxy answers by itself."""
+    return f"http-error status {answer.status} {_content(answer)}"
+
+
+def _content(answer: Answer) -> str:
+    error = {"code": answer.code, "message": answer.message, "requestId": "RID"}
+    # Single quotes protect the text in the proxy's file, a percent sign would start a variable.
+    text = json.dumps({"error": error}).replace("%", "%%").replace("RID", "%[var(txn.rid)]")
+    if "'" in text:
+        raise ValueError(f"an answer may not hold a single quote: {text}")
+    retry = "" if answer.retry_after_s is None else f" hdr retry-after {answer.retry_after_s}"
+    return f"content-type application/json lf-string '{text}'{retry}"

@@ -1,0 +1,112 @@
+"""From what the workers count and what the lines add up to, to loads per pool and servers by replica. Pure.
+
+Totals of a worker start at zero when it starts, so differences are taken per worker: a reload loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidegate.gateway.meter import ServerTally, Tally
+from tidegate.gateway.names import backend_name
+from tidegate.gateway.tables import BackendRow
+from tidegate.model.observed import GatewaySeen, PoolLoad, ServerSeen
+from tidegate.model.snapshot import Snapshot
+from tidegate.spec.resolve import PoolKey
+
+Seen = Mapping[int, Mapping[str, BackendRow]]
+
+
+class Ledger:
+    """Remembers the totals at the end of the last interval, per worker."""
+
+    def __init__(self) -> None:
+        self._arrivals: dict[int, dict[str, int]] = {}
+        self._lost: dict[int, int] = {}
+        self._closed_at = 0.0
+
+    def open(self, seen: Seen, monotonic: float) -> None:
+        """Begin with what the workers have counted so far as not ours to report."""
+        self._arrivals = {pid: _totals(pools) for pid, pools in seen.items()}
+        self._closed_at = monotonic
+
+    def close_interval(
+        self,
+        snapshot: Snapshot,
+        version: str | None,
+        seen: Seen,
+        tallies: Mapping[str, Tally],
+        lost: Mapping[int, int],
+        at: float,
+        monotonic: float,
+    ) -> tuple[GatewaySeen, dict[PoolKey, PoolLoad]]:
+        """What happened since the last call; `seen` has the accepting worker first."""
+        interval_s = monotonic - self._closed_at
+        arrived = self._arrived(seen)
+        unmeasured = sum(max(0, n - self._lost.get(pid, 0)) for pid, n in lost.items())
+        self._lost, self._closed_at = dict(lost), monotonic
+        loads = {}
+        for service in snapshot.services:
+            for pool in service.pools:
+                name = backend_name(pool.key)
+                rows = [pools[name] for pools in seen.values() if name in pools]
+                loads[pool.key] = _load(rows, arrived.get(name, 0), tallies.get(name, Tally()), at, interval_s)
+        return GatewaySeen(version, _servers(seen, tallies), unmeasured), loads
+
+    def _arrived(self, seen: Seen) -> dict[str, int]:
+        now = {pid: _totals(pools) for pid, pools in seen.items()}
+        arrived: dict[str, int] = {}
+        for pid, totals in now.items():
+            before = self._arrivals.get(pid, {})
+            for name, total in totals.items():
+                arrived[name] = arrived.get(name, 0) + max(0, total - before.get(name, 0))
+        self._arrivals = now
+        return arrived
+
+
+def _totals(pools: Mapping[str, BackendRow]) -> dict[str, int]:
+    return {name: row.arrivals for name, row in pools.items()}
+
+
+def _load(rows: list[BackendRow], arrivals: int, tally: Tally, at: float, interval_s: float) -> PoolLoad:
+    in_flight = sum(r.in_flight for r in rows)
+    return PoolLoad(
+        at=at,
+        interval_s=interval_s,
+        arrivals=arrivals,
+        finished=tally.finished,
+        in_time=tally.in_time,
+        failed=tally.failed,
+        gave_up=tally.gave_up,
+        refused=tally.refused,
+        in_flight=in_flight,
+        queued=max(0, sum(r.inside for r in rows) - in_flight),
+        service_s_sum=tally.service_s_sum,
+        service_s2_sum=tally.service_s2_sum,
+        wait_s_sum=tally.wait_s_sum,
+    )
+
+
+def _servers(seen: Seen, tallies: Mapping[str, Tally]) -> dict[str, ServerSeen]:
+    """Servers of the accepting worker, and those an old worker still has requests on (they count as draining)."""
+    servers: dict[str, ServerSeen] = {}
+    for position, pools in enumerate(seen.values()):
+        for name, backend in pools.items():
+            counted = tallies[name].servers if name in tallies else {}
+            for row in backend.servers.values():
+                known = servers.get(row.name)
+                if known is None and (position == 0 or row.in_flight):
+                    mine = counted.get(row.name, ServerTally())
+                    draining = row.closed or position > 0
+                    servers[row.name] = ServerSeen(
+                        draining, row.up, row.in_flight, mine.finished, mine.failed, mine.service_s_sum
+                    )
+                elif known is not None:
+                    servers[row.name] = _plus(known, row.in_flight)
+    return servers
+
+
+def _plus(server: ServerSeen, in_flight: int) -> ServerSeen:
+    return ServerSeen(
+        server.draining, server.up, server.in_flight + in_flight, server.finished, server.failed, server.service_s_sum
+    )

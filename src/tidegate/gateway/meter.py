@@ -1,0 +1,136 @@
+"""Counting requests from the lines the proxy writes, one when each request has ended. Pure but for its own counters.
+
+A line (see `config.LOG_FORMAT`), times in milliseconds but for `up` in microseconds, -1 where a step was not reached:
+
+    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES
+
+TR: head received; up: body received; Tw: from the head to the slot (so it holds `up` and the queue); Tc: connected;
+Tr: first byte of the answer; Ta: all of it, to the last byte sent. The wait in the queue is Tw - up; the time a
+replica took is Ta - TR - Tw; what the promise is about is Ta - TR - up, since the client's upload is its own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Outcome(Enum):
+    """How a request ended, from whom the blame lies with."""
+
+    ANSWERED = "answered by a replica"
+    FAILED_ANSWER = "a replica answered 5xx"
+    FAILED = "no answer from a replica, or a broken one"
+    GAVE_UP = "the client left first"
+    REFUSED = "told at the gateway that there is no capacity"
+    REJECTED = "refused at the gateway for what it is"
+
+
+@dataclass(slots=True)
+class ServerTally:
+    """Counts of one replica."""
+
+    finished: int = 0
+    failed: int = 0
+    service_s_sum: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one pool since they were last taken; names as in `PoolLoad`."""
+
+    finished: int = 0
+    in_time: int = 0
+    failed: int = 0
+    gave_up: int = 0
+    refused: int = 0
+    retries: int = 0
+    service_s_sum: float = 0.0
+    service_s2_sum: float = 0.0
+    wait_s_sum: float = 0.0
+    servers: dict[str, ServerTally] = field(default_factory=dict)
+
+
+def outcome(termination: str, status: int, assigned: bool) -> Outcome:
+    """What a termination state (its first two letters) and a status mean.
+
+    Source of the letters: "Session state at disconnection" in HAProxy's configuration manual.
+    """
+    who, where = termination[0], termination[1]
+    if who in "Cc":
+        return Outcome.GAVE_UP
+    if who in "PL":
+        return Outcome.REFUSED if status in (429, 503) else Outcome.REJECTED
+    if where == "Q" or (who == "S" and where == "C" and not assigned):
+        return Outcome.REFUSED
+    if who == "-":
+        return Outcome.FAILED_ANSWER if status >= 500 else Outcome.ANSWERED
+    return Outcome.FAILED
+
+
+class Meter:
+    """Adds up lines per pool; `promises_ms` says per backend within how many milliseconds an answer is in time."""
+
+    def __init__(self) -> None:
+        self.promises_ms: Mapping[str, float] = {}
+        self.unreadable = 0
+        self._tallies: dict[str, Tally] = {}
+        self._rest = b""
+        self._outcomes: dict[tuple[str, str, bool], Outcome] = {}
+
+    def take(self) -> dict[str, Tally]:
+        """The counts since the last call, by backend."""
+        tallies, self._tallies = self._tallies, {}
+        return tallies
+
+    def feed(self, data: bytes) -> None:
+        """Take over what was read; the last line may be incomplete and is kept."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            try:
+                self._count(line.decode("ascii").split(" "))
+            except (ValueError, IndexError):
+                self.unreadable += 1
+
+    def _count(self, cells: list[str]) -> None:
+        _, backend, server, status, termination, head, up, queue, _, _, active, retries = cells
+        if "." not in backend:
+            return
+        tally = self._tallies.get(backend)
+        if tally is None:
+            tally = self._tallies[backend] = Tally()
+        assigned = server != "<NOSRV>"
+        known = (termination, status, assigned)
+        end = self._outcomes.get(known)
+        if end is None:
+            end = self._outcomes[known] = outcome(termination, int(status), assigned)
+        upload_ms = int(up) / 1000 if up != "-" else 0.0
+        since_head_ms = int(active) - max(0, int(head))
+        until_slot_ms = int(queue) if queue != "-1" else since_head_ms
+        tally.wait_s_sum += max(0.0, until_slot_ms - upload_ms) / 1000
+        if retries != "0":
+            tally.retries += int(retries.lstrip("+"))
+        if end is Outcome.GAVE_UP:
+            tally.gave_up += 1
+        elif end is Outcome.REFUSED:
+            tally.refused += 1
+        elif end is not Outcome.REJECTED:
+            on_time = since_head_ms - upload_ms <= self.promises_ms.get(backend, 0.0)
+            self._answered(tally, server, end, (since_head_ms - until_slot_ms) / 1000, on_time)
+
+    def _answered(self, tally: Tally, server: str, end: Outcome, service_s: float, on_time: bool) -> None:
+        replica = tally.servers.get(server)
+        if replica is None:
+            replica = tally.servers[server] = ServerTally()
+        if end is not Outcome.ANSWERED:
+            tally.failed += 1
+            replica.failed += 1
+        if end is Outcome.FAILED:
+            return
+        tally.finished += 1
+        tally.in_time += on_time and end is Outcome.ANSWERED
+        tally.service_s_sum += service_s
+        tally.service_s2_sum += service_s * service_s
+        replica.finished += 1
+        replica.service_s_sum += service_s

@@ -1,0 +1,95 @@
+"""The names and lines by which the proxy knows pools and replicas; used by the generated file and by the socket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tidegate.base.errors import GatewayError
+from tidegate.model.snapshot import PoolRoute, Server, Snapshot
+from tidegate.spec.resolve import PoolKey
+
+PUBLIC = "public"
+_SERVER_NAME = re.compile(r"[A-Za-z0-9._:-]+")
+_ROUTE = re.compile(r"[!#-&(-\[\]-~]*")
+_TIER_IDS = 100_000
+
+# A TCP look every 2 s, every 0.5 s when in doubt or down. Readiness is judged by probes elsewhere; this only keeps
+# requests away from a port that is gone until the next snapshot says so. Three refused connections in a row are enough.
+_CHECK = "check inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe layer4 error-limit 3 on-error mark-down"
+
+
+def backend_name(key: PoolKey) -> str:
+    """`service.pool`; neither part may hold a dot (they are RFC 1123 labels), so it can be read back."""
+    return f"{key.service}.{key.pool}"
+
+
+def pool_key(backend: str) -> PoolKey | None:
+    """The pool a backend stands for, None for a backend that is not a pool."""
+    service, dot, pool = backend.partition(".")
+    return PoolKey(service, pool) if dot else None
+
+
+def server_parameters(server: Server, number: int) -> str:
+    """What follows the name in a `server` line and in `add server`: the same text, so both mean the same."""
+    return f"{server.address} id {number} maxconn {server.slots} weight {min(server.weight, 256)} {_CHECK}"
+
+
+def balance(pool: PoolRoute) -> str:
+    """`first` (by ascending id, so by tier) when tiers differ, else `leastconn`; see docs/decisions/0021."""
+    return "first" if len({s.tier for s in pool.servers}) > 1 else "leastconn"
+
+
+def tier_of(number: int) -> int:
+    """The tier a server id stands for."""
+    return number // _TIER_IDS - 1
+
+
+def number_servers(snapshot: Snapshot, known: Mapping[str, int]) -> dict[str, int]:
+    """A server id for every replica; in a pool with several tiers the ids of a lower tier are the smaller ones.
+
+    A known id is kept, in a pool with several tiers only while it stands for the right tier.
+    """
+    numbers: dict[str, int] = {}
+    for service in snapshot.services:
+        for pool in service.pools:
+            numbers |= _number_pool(pool, known)
+    return numbers
+
+
+def _number_pool(pool: PoolRoute, known: Mapping[str, int]) -> dict[str, int]:
+    tiered = balance(pool) == "first"
+    here = {s.replica: known[s.replica] for s in pool.servers if s.replica in known}
+    numbers: dict[str, int] = {}
+    taken = set(here.values())
+    next_free: dict[int, int] = {}
+    for server in pool.servers:
+        number = here.get(server.replica)
+        if number is None or (tiered and tier_of(number) != server.tier):
+            number = next_free.get(server.tier, (server.tier + 1) * _TIER_IDS + 1)
+            while number in taken:
+                number += 1
+            taken.add(number)
+            next_free[server.tier] = number + 1
+        numbers[server.replica] = number
+    return numbers
+
+
+def check_names(snapshot: Snapshot) -> None:
+    """Refuse what could not be written into the file without changing its meaning.
+
+    Raises:
+        GatewayError: an id, an address or a route holds characters the proxy's file cannot carry.
+    """
+    for service in snapshot.services:
+        for text in (service.route.pathPrefix, *service.route.hosts):
+            if not _ROUTE.fullmatch(text):
+                raise GatewayError(
+                    f"service {service.service}: route {text!r}: quotes, backslashes, blanks do not work"
+                )
+        for pool in service.pools:
+            for server in pool.servers:
+                if not _SERVER_NAME.fullmatch(server.replica):
+                    raise GatewayError(f"replica id {server.replica!r}: only letters, digits and . _ : - can be used")
+                if not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:\d+", server.address):
+                    raise GatewayError(f"replica {server.replica}: address {server.address!r} is not host:port")

@@ -1,0 +1,62 @@
+"""What a gateway needs to know besides the snapshot: addresses, folders, limits. Read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where the proxy listens and what it may use. Times in seconds.
+
+    `listen` is public, `management` (metrics, health) should stay on loopback. `state_directory` holds the generated
+    configuration, sockets and pid file; a later control process with the same directory adopts the proxy.
+    `haproxy` names the program; None looks for one (see `binary.find`). `threads` None lets HAProxy take one per core.
+    `max_connections` is lowered at start to what the file-descriptor limit allows.
+
+    header_timeout_s: for the whole request head; a client that drips its headers is cut off after it.
+    body_timeout_s: for the whole body; counted before a slot is taken.
+    idle_timeout_s: how long an idle client connection is kept, and how long an old worker may linger after a reload.
+    client_timeout_s: for a client that stops reading its answer.
+    stop_grace_s: for running requests when the proxy is told to end.
+    retries: further attempts after the first one, each on another replica where there is one.
+    """
+
+    state_directory: Path
+    listen_address: str = "0.0.0.0"
+    listen_port: int = 8000
+    management_address: str = "127.0.0.1"
+    management_port: int = 8001
+    haproxy: Path | None = None
+    threads: int | None = None
+    max_connections: int = 20_000
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 120.0
+    idle_timeout_s: float = 30.0
+    client_timeout_s: float = 60.0
+    connect_timeout_s: float = 2.0
+    stop_grace_s: float = 30.0
+    retries: int = 2
+
+    @property
+    def config_file(self) -> Path:
+        return self.state_directory / "haproxy.cfg"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.state_directory / "haproxy.pid"
+
+    @property
+    def master_socket(self) -> Path:
+        return self.state_directory / "master.sock"
+
+    @property
+    def log_pipe(self) -> Path:
+        return self.state_directory / "requests.pipe"
+
+    @property
+    def url(self) -> str:
+        """The base URL at which a process on this machine reaches the gateway."""
+        host = "127.0.0.1" if self.listen_address in ("0.0.0.0", "*", "::") else self.listen_address
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.listen_port}"

@@ -1,0 +1,108 @@
+"""What the proxy's sockets print, read into values. Pure.
+
+Sources: the CSV columns of `show stat` and the lines of `show proc` as HAProxy's management guide describes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """A server as one worker has it. `number` is its id; `closed` when it is drained or in maintenance."""
+
+    name: str
+    number: int
+    address: str
+    slots: int
+    weight: int
+    closed: bool
+    maintenance: bool
+    up: bool
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRow:
+    """A pool as one worker has it.
+
+    `inside` requests wait or are on a replica now, `arrivals` came since the worker started.
+    """
+
+    inside: int = 0
+    arrivals: int = 0
+    balance: str = ""
+    servers: dict[str, ServerRow] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(s.in_flight for s in self.servers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Process ids: the worker that accepts connections, and old ones that finish their requests."""
+
+    current: int | None
+    old: tuple[int, ...] = ()
+
+
+def read_workers(text: str) -> Workers:
+    """Read `show proc` of the master."""
+    current: int | None = None
+    old: list[int] = []
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            section = line.strip("# ")
+            continue
+        words = line.split()
+        if len(words) < 2 or words[1] != "worker":
+            continue
+        if section.startswith("old"):
+            old.append(int(words[0]))
+        elif current is None:
+            current = int(words[0])
+    return Workers(current, tuple(old))
+
+
+def read_stat(text: str) -> dict[str, BackendRow]:
+    """Read `show stat`: the backends that stand for pools (a dot in the name), with their servers."""
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("# pxname")), None)
+    if start is None:
+        return {}
+    column = {name: i for i, name in enumerate(lines[start][2:].split(","))}
+    servers: dict[str, dict[str, ServerRow]] = {}
+    totals: dict[str, tuple[int, int, str]] = {}
+    for line in lines[start + 1 :]:
+        cells = line.split(",")
+        if len(cells) < len(column) - 1 or "." not in cells[0]:
+            continue
+        if cells[1] == "BACKEND":
+            totals[cells[0]] = (int(cells[column["scur"]]), int(cells[column["stot"]]), cells[column["algo"]])
+        elif cells[1] != "FRONTEND":
+            servers.setdefault(cells[0], {})[cells[1]] = _server(cells, column)
+    return {name: BackendRow(*counts, servers.get(name, {})) for name, counts in totals.items()}
+
+
+def _server(cells: list[str], column: dict[str, int]) -> ServerRow:
+    status = cells[column["status"]]
+    maintenance = status.startswith("MAINT")
+    return ServerRow(
+        name=cells[1],
+        number=int(cells[column["sid"]]),
+        address=cells[column["addr"]],
+        slots=int(cells[column["slim"]] or 0),
+        weight=int(cells[column["uweight"]] or 0),
+        closed=maintenance or "DRAIN" in status,
+        maintenance=maintenance,
+        up=status.startswith(("UP", "no check")),
+        in_flight=int(cells[column["scur"]]),
+    )
+
+
+def read_info(text: str) -> dict[str, str]:
+    """Read `show info`."""
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)

@@ -1,0 +1,206 @@
+"""A gateway on free loopback ports with tiny replicas, for tests that need the real proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tidegate.gateway.haproxy import HaproxyGateway
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
+from tidegate.spec.resolve import PoolKey
+from tidegate.spec.service import Match, Route
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def settings(folder: Path, **changes: object) -> GatewaySettings:
+    values: dict[str, object] = {
+        "state_directory": folder,
+        "listen_address": "127.0.0.1",
+        "listen_port": free_port(),
+        "management_port": free_port(),
+        "threads": 2,
+        "max_connections": 2000,
+        "stop_grace_s": 2.0,
+    }
+    return GatewaySettings(**(values | changes))  # type: ignore[arg-type]
+
+
+def pool(
+    service: str = "face", name: str = "default", servers: tuple[Server, ...] = (), **changes: object
+) -> PoolRoute:
+    values: dict[str, object] = {
+        "key": PoolKey(service, name),
+        "match": None if name == "default" else Match(),
+        "servers": servers,
+        "slots_per_replica": 1,
+        "queue_max_wait_s": 5.0,
+        "queue_max_length_per_slot": 64,
+        "start_wait_s": 5.0,
+        "request_timeout_s": 10.0,
+        "within_s": 1.0,
+    }
+    return PoolRoute(**(values | changes))  # type: ignore[arg-type]
+
+
+def service(*pools: PoolRoute, name: str = "face", route: Route | None = None, **changes: object) -> ServiceRoute:
+    values: dict[str, object] = {"max_body_bytes": 8 * 2**20, "retry": True}
+    return ServiceRoute(name, route or Route(), pools or (pool(name),), **(values | changes))  # type: ignore[arg-type]
+
+
+def snapshot(*services: ServiceRoute) -> Snapshot:
+    return Snapshot.of(services)
+
+
+@dataclass
+class Seen:
+    """One request as a replica received it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body_bytes: int
+
+
+Answer = Callable[["Replica", Seen], Awaitable[tuple[int, bytes]]]
+
+
+@dataclass
+class Replica:
+    """A server that answers after `delay_s` and counts how many requests it works on at once."""
+
+    name: str
+    delay_s: float = 0.0
+    answer: Answer | None = None
+    port: int = 0
+    seen: list[Seen] = field(default_factory=list)
+    busy: int = 0
+    most_busy: int = 0
+    _server: asyncio.Server | None = None
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    async def start(self) -> Replica:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**26)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def server(self, **changes: object) -> Server:
+        values: dict[str, object] = {"replica": self.name, "address": f"127.0.0.1:{self.port}", "slots": 1}
+        return Server(**(values | changes))  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        """As if its process had been ended: the port closes and every connection breaks."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                await self._one(reader, writer)
+        except (OSError, EOFError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
+        size = await self._body(reader, headers)
+        method, path, _ = head[0].split(" ")
+        request = Seen(method, path, headers, size)
+        self.seen.append(request)
+        self.busy += 1
+        self.most_busy = max(self.most_busy, self.busy)
+        try:
+            status, body = 200, self.name.encode()
+            if self.answer is not None:
+                status, body = await self.answer(self, request)
+            elif self.delay_s:
+                await asyncio.sleep(self.delay_s)
+        finally:
+            self.busy -= 1
+        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
+        await writer.drain()
+
+    async def _body(self, reader: asyncio.StreamReader, headers: dict[str, str]) -> int:
+        if headers.get("transfer-encoding") != "chunked":
+            return len(await reader.readexactly(int(headers.get("content-length", 0))))
+        total = 0
+        while size := int((await reader.readline()).strip() or b"0", 16):
+            total += len(await reader.readexactly(size))
+            await reader.readline()
+        await reader.readline()
+        return total
+
+
+@dataclass
+class World:
+    """The gateway under test, its replicas and a client."""
+
+    gateway: HaproxyGateway
+    client: httpx.AsyncClient
+    replicas: list[Replica] = field(default_factory=list)
+
+    async def replica(self, name: str, delay_s: float = 0.0, answer: Answer | None = None) -> Replica:
+        replica = await Replica(name, delay_s, answer).start()
+        self.replicas.append(replica)
+        return replica
+
+    async def raw(self, data: bytes, within_s: float = 5.0) -> bytes:
+        """Send bytes as they are; what came back until the proxy closed or `within_s` was over."""
+        port = self.gateway.settings.listen_port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        got = b""
+        try:
+            with contextlib.suppress(TimeoutError, OSError):
+                async with asyncio.timeout(within_s):
+                    while chunk := await reader.read(65536):
+                        got += chunk
+        finally:
+            writer.close()
+        return got
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path, **changes: object) -> AsyncIterator[World]:
+    gateway = HaproxyGateway(settings(folder, **changes))
+    await gateway.start()
+    limits = httpx.Limits(max_connections=500, max_keepalive_connections=100)
+    client = httpx.AsyncClient(base_url=gateway.settings.url, timeout=10.0, limits=limits, trust_env=False)
+    here = World(gateway, client)
+    try:
+        async with client:
+            yield here
+    finally:
+        for replica in here.replicas:
+            replica.kill()
+        await gateway.close(stop=False)
+        await gateway._process.stop(0.2)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: it did not come true within `within_s`.
+    """
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.01)
