@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error, returned
@@ -71,10 +72,13 @@ def _config(
     shape: str,
 ) -> str:
     """The text; without servers when `numbers` is None."""
+    waits = (p.start_wait_s + p.queue_max_wait_s + p.request_timeout_s for s in snapshot.services for p in s.pools)
+    longest_s = settings.body_timeout_s + max(waits, default=0.0) + settings.client_timeout_s
     blocks = [
-        _block("global", _global(snapshot, settings, shape)),
+        _block("global", _global(snapshot, settings, shape, longest_s)),
         _block("defaults", _defaults(settings)),
         _block(f"frontend {PUBLIC}", _public(snapshot, settings)),
+        _block("backend successor", _successor(settings.successor_socket, longest_s)),
         _block("frontend management", _management(settings)),
     ]
     for service in snapshot.services:
@@ -93,23 +97,18 @@ def _ms(seconds: float) -> str:
     return f"{max(1, math.ceil(seconds * 1000))}ms"
 
 
-def _global(snapshot: Snapshot, settings: GatewaySettings, shape: str) -> Iterator[str]:
+def _global(snapshot: Snapshot, settings: GatewaySettings, shape: str, longest_s: float) -> Iterator[str]:
     folder = settings.state_directory
     bodies = [s.max_body_bytes for s in snapshot.services]
-    longest = max((_longest_s(p) for s in snapshot.services for p in s.pools), default=0.0)
     yield f"setenv TIDEGATE_SHAPE {shape or 'none'}"
     yield f"default-path origin {folder}"
     yield f"maxconn {settings.max_connections}"
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
     yield f"tune.bufsize {max([_SMALLEST_BUFFER, *bodies]) + _BUFFER_MARGIN}"
-    yield f"hard-stop-after {_ms(settings.body_timeout_s + longest + settings.client_timeout_s)}"
+    yield f"hard-stop-after {_ms(longest_s)}"
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"
-
-
-def _longest_s(pool: PoolRoute) -> float:
-    return pool.start_wait_s + pool.queue_max_wait_s + pool.request_timeout_s
 
 
 def _defaults(settings: GatewaySettings) -> Iterator[str]:
@@ -136,11 +135,14 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
 def _public(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     address = settings.listen_address
     yield f"bind {address}:{settings.listen_port}"
+    yield f"bind unix@{settings.successor_socket} accept-proxy mode 600"
     yield "log global"
     yield "unique-id-format %[uuid()]"
     yield f'log-format "{LOG_FORMAT}"'
     yield ""
     yield from _identity()
+    yield "http-request allow if { stopping }"
+    yield "use_backend successor if { stopping } !{ var(txn.service) -m found }"
     yield ""
     yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {_HEAD_LIMIT} }}"
     allowed = "METH_GET or { method POST PUT PATCH DELETE OPTIONS }"
@@ -246,6 +248,17 @@ def _servers(pool: PoolRoute, numbers: Mapping[str, int] | None) -> Iterator[str
         for server in sorted(pool.servers, key=lambda s: numbers[s.replica]):
             if not server.draining:
                 yield f"server {server.replica} {server_parameters(server, numbers[server.replica])}"
+
+
+def _successor(socket: Path, longest_s: float) -> Iterator[str]:
+    """Where an old worker sends what still arrives on its kept connections after a reload: to the new worker.
+
+    Only the new one knows the present routes and servers, and only one of them should fill a replica's slots.
+    """
+    yield f"timeout server {_ms(longest_s)}"
+    yield "retry-on conn-failure empty-response"
+    yield "http-reuse never"
+    yield f"server worker unix@{socket} send-proxy-v2"
 
 
 def _management(settings: GatewaySettings) -> Iterator[str]:

@@ -181,6 +181,7 @@ class HaproxyGateway:
         """The proxy has ended: start it from its files, which hold the servers of the last snapshot."""
         await self._launch()
         self.restarts += 1
+        self._ledger.open(await self._look(), self.clock.monotonic())
 
     async def _launch(self) -> None:
         await self._process.launch(binaries.find(self.settings.haproxy))

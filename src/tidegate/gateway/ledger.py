@@ -1,6 +1,6 @@
 """From what the workers count and what the lines add up to, to loads per pool and servers by replica. Pure.
 
-Totals of a worker start at zero when it starts, so differences are taken per worker: a reload loses nothing.
+Works over any number of reloads: nothing depends on a worker's totals living on.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ Seen = Mapping[int, Mapping[str, BackendRow]]
 
 
 class Ledger:
-    """Remembers the totals at the end of the last interval, per worker."""
+    """Remembers, per pool, how many requests were inside at the end of the last interval.
+
+    Arrivals follow from what ended and what is inside now: 7 ended, 3 inside, 2 inside before: 8 arrived. The
+    workers' own totals would lose what came in between the last look at a worker and its end. Those totals serve as a
+    floor in an interval in which lines were lost.
+    """
 
     def __init__(self) -> None:
-        self._arrivals: dict[int, dict[str, int]] = {}
+        self._inside: dict[str, int] = {}
+        self._totals: dict[int, dict[str, int]] = {}
         self._lost: dict[int, int] = {}
         self._closed_at = 0.0
 
     def open(self, seen: Seen, monotonic: float) -> None:
-        """Begin with what the workers have counted so far as not ours to report."""
-        self._arrivals = {pid: _totals(pools) for pid, pools in seen.items()}
-        self._closed_at = monotonic
+        """Begin anew: what the workers hold and have counted so far is not part of the first interval."""
+        self._inside, self._totals, self._closed_at = _inside(seen), _totals(seen), monotonic
 
     def close_interval(
         self,
@@ -42,8 +47,8 @@ class Ledger:
     ) -> tuple[GatewaySeen, dict[PoolKey, PoolLoad]]:
         """What happened since the last call; `seen` has the accepting worker first."""
         interval_s = monotonic - self._closed_at
-        arrived = self._arrived(seen)
         unmeasured = sum(max(0, n - self._lost.get(pid, 0)) for pid, n in lost.items())
+        arrived = self._arrived(seen, tallies, unmeasured > 0)
         self._lost, self._closed_at = dict(lost), monotonic
         loads = {}
         for service in snapshot.services:
@@ -53,19 +58,31 @@ class Ledger:
                 loads[pool.key] = _load(rows, arrived.get(name, 0), tallies.get(name, Tally()), at, interval_s)
         return GatewaySeen(version, _servers(seen, tallies), unmeasured), loads
 
-    def _arrived(self, seen: Seen) -> dict[str, int]:
-        now = {pid: _totals(pools) for pid, pools in seen.items()}
+    def _arrived(self, seen: Seen, tallies: Mapping[str, Tally], lines_lost: bool) -> dict[str, int]:
+        inside, totals = _inside(seen), _totals(seen)
         arrived: dict[str, int] = {}
-        for pid, totals in now.items():
-            before = self._arrivals.get(pid, {})
-            for name, total in totals.items():
-                arrived[name] = arrived.get(name, 0) + max(0, total - before.get(name, 0))
-        self._arrivals = now
-        return arrived
+        for name in {*inside, *tallies, *self._inside}:
+            ended = tallies[name].ended if name in tallies else 0
+            arrived[name] = ended + inside.get(name, 0) - self._inside.get(name, 0)
+            if lines_lost:
+                counted = sum(t.get(name, 0) - self._totals.get(pid, {}).get(name, 0) for pid, t in totals.items())
+                arrived[name] = max(arrived[name], counted)
+            # A line read just before its request is seen to be gone gives -1 here and +1 next time.
+            inside[name] = inside.get(name, 0) - min(0, arrived[name])
+        self._inside, self._totals = inside, totals
+        return {name: max(0, count) for name, count in arrived.items()}
 
 
-def _totals(pools: Mapping[str, BackendRow]) -> dict[str, int]:
-    return {name: row.arrivals for name, row in pools.items()}
+def _inside(seen: Seen) -> dict[str, int]:
+    inside: dict[str, int] = {}
+    for pools in seen.values():
+        for name, row in pools.items():
+            inside[name] = inside.get(name, 0) + row.inside
+    return inside
+
+
+def _totals(seen: Seen) -> dict[int, dict[str, int]]:
+    return {pid: {name: row.arrivals for name, row in pools.items()} for pid, pools in seen.items()}
 
 
 def _load(rows: list[BackendRow], arrivals: int, tally: Tally, at: float, interval_s: float) -> PoolLoad:

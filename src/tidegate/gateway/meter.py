@@ -38,8 +38,9 @@ class ServerTally:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one pool since they were last taken; names as in `PoolLoad`."""
+    """Counts of one pool since they were last taken; names as in `PoolLoad`. `ended` counts every line."""
 
+    ended: int = 0
     finished: int = 0
     in_time: int = 0
     failed: int = 0
@@ -100,6 +101,7 @@ class Meter:
         tally = self._tallies.get(backend)
         if tally is None:
             tally = self._tallies[backend] = Tally()
+        tally.ended += 1
         assigned = server != "<NOSRV>"
         known = (termination, status, assigned)
         end = self._outcomes.get(known)

@@ -57,7 +57,7 @@ class ProxyProcess:
             GatewayError: the folder cannot be used.
         """
         folder = self.settings.state_directory
-        if len(str(self.settings.master_socket)) > _LONGEST_SOCKET_PATH or " " in str(folder):
+        if len(str(self.settings.successor_socket)) > _LONGEST_SOCKET_PATH or " " in str(folder):
             raise GatewayError(
                 f"gateway state directory {folder}: choose a path without blanks and shorter than 80 characters "
                 "(a socket is made in it)"

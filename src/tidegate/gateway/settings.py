@@ -52,6 +52,10 @@ class GatewaySettings:
         return self.state_directory / "master.sock"
 
     @property
+    def successor_socket(self) -> Path:
+        return self.state_directory / "successor.sock"
+
+    @property
     def log_pipe(self) -> Path:
         return self.state_directory / "requests.pipe"
 

@@ -1,0 +1,119 @@
+"""The generated files, whole (golden) and in what must hold for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.world import pool, service, snapshot
+from tidegate.base.errors import GatewayError
+from tidegate.gateway.config import render
+from tidegate.gateway.names import check_names, number_servers, tier_of
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.model.snapshot import Server, Snapshot
+from tidegate.spec.service import Route
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "gateway"
+SETTINGS = GatewaySettings(Path("/run/tidegate/gateway"), listen_port=8000, management_port=8001, max_connections=9500)
+
+
+def servers(count: int, **changes: object) -> tuple[Server, ...]:
+    return tuple(replace(Server(f"face-{i}", f"10.0.0.{i}:8080", 2), **changes) for i in range(1, count + 1))
+
+
+NEAR, GONE = Server("ocr-near", "10.1.0.1:80", 4), Server("gone", "h:1", 1, draining=True)
+FACE = service(pool(servers=servers(2)), route=Route(pathPrefix="/v1/face"))
+CASES = {
+    "empty": snapshot(),
+    "one-service": snapshot(FACE),
+    "hosts-tiers-and-no-retry": snapshot(
+        service(
+            pool(
+                "ocr",
+                servers=(*servers(1, tier=1), Server("ocr-near", "10.1.0.1:80", 4), Server("gone", "h:1", 1, True)),
+            ),
+            name="ocr",
+            route=Route(hosts=("OCR.example.com", "read.example.com"), stripPrefix=False),
+            retry=False,
+            max_body_bytes=50 * 2**20,
+        ),
+        service(pool("speech"), name="speech"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_files_are_as_reviewed(case: str, rewrite_golden: bool):
+    files = {n: t for n, t in render(CASES[case], SETTINGS).files.items() if not n.endswith(".lua")}
+    folder = GOLDEN / case
+    if rewrite_golden:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / f"out.{name}").write_text(text)
+    for name, text in files.items():
+        assert text == (folder / f"out.{name}").read_text(), f"see {name}; pytest --rewrite-golden rewrites it"
+
+
+def shape(value: Snapshot) -> str:
+    return render(value, SETTINGS).shape
+
+
+def test_servers_coming_and_going_do_not_change_the_shape():
+    fewer = snapshot(replace(FACE, pools=(pool(servers=servers(1)),)))
+    heavier = snapshot(replace(FACE, pools=(pool(servers=servers(2, weight=130, draining=True)),)))
+    assert shape(fewer) == shape(heavier) == shape(snapshot(FACE))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(FACE, route=Route(pathPrefix="/v2/face")),
+        replace(FACE, max_body_bytes=1),
+        replace(FACE, retry=False),
+        replace(FACE, pools=(pool(servers=servers(2), request_timeout_s=11.0),)),
+        replace(FACE, pools=(pool(servers=(*servers(2), Server("far", "h:1", 1, tier=1))),)),
+    ],
+    ids=["route", "limit", "retry", "timeout", "tiers"],
+)
+def test_what_the_socket_cannot_change_changes_the_shape(other: object):
+    assert shape(snapshot(other)) != shape(snapshot(FACE))  # type: ignore[arg-type]
+
+
+def test_draining_servers_are_not_written_and_all_others_are():
+    text = render(CASES["hosts-tiers-and-no-retry"], SETTINGS).files["haproxy.cfg"]
+    assert "server gone " not in text
+    assert "server ocr-near " in text
+
+
+def test_a_known_number_is_kept_and_a_nearer_tier_has_the_smaller_ones():
+    near, far = Server("near", "h:1", 1, tier=0), Server("far", "h:2", 1, tier=1)
+    first = number_servers(snapshot(service(pool(servers=(far, near)))), {})
+    assert first["near"] < first["far"]
+    assert (tier_of(first["near"]), tier_of(first["far"])) == (0, 1)
+    more = number_servers(snapshot(service(pool(servers=(Server("new", "h:3", 1), far, near)))), first)
+    assert {n: more[n] for n in first} == first
+    assert len(set(more.values())) == 3
+
+
+def test_a_pool_of_one_tier_is_not_renumbered_when_its_rank_changes():
+    near = Server("a", "h:1", 1, tier=0)
+    known = number_servers(snapshot(service(pool(servers=(near,)))), {})
+    assert number_servers(snapshot(service(pool(servers=(replace(near, tier=3),)))), known) == known
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        service(pool(servers=(Server("a b", "h:1", 1),))),
+        service(pool(servers=(Server("a", "h:1 maxconn 5", 1),))),
+        service(pool(servers=(Server("a", "h", 1),))),
+        service(route=Route(pathPrefix="/a'b")),
+        service(route=Route(hosts=("a\nbind *:80",))),
+    ],
+    ids=["name", "address", "no port", "prefix", "host"],
+)
+def test_what_would_change_the_files_meaning_is_refused(bad: object):
+    with pytest.raises(GatewayError):
+        check_names(snapshot(bad))  # type: ignore[arg-type]
