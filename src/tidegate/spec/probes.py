@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from tidegate.base.units import Bytes, Ratio, Seconds
 from tidegate.spec.common import Flag, Port, ScriptPath, Strict, Whole, Word, fault
@@ -68,8 +68,27 @@ SHORT_FORMS: Final = {
 }
 
 
+def _short_forms_in(schema: dict[str, Any]) -> None:
+    """Editors must not underline the short forms, and they offer them first."""
+    fields = schema["properties"]
+    text, yes = {"type": "string"}, {"const": True}
+    short = {
+        "http": text | {"description": "path to ask for over HTTP; short for httpGet"},
+        "tcp": {"anyOf": [yes, {"type": "integer"}], "description": "open a connection; short for tcpSocket"},
+        "timeout": fields["timeoutSeconds"] | {"description": "short for timeoutSeconds"},
+    }
+    if "periodSeconds" in fields:
+        short["every"] = fields["periodSeconds"] | {"description": "short for periodSeconds"}
+    fields["grpc"]["anyOf"] += [text, yes]
+    fields["exec"]["anyOf"].append({"type": "array", "items": text, "minItems": 1})
+    fields["python"]["anyOf"].append(text)
+    schema["properties"] = short | fields
+
+
 class Check(Strict):
     """One way of asking a replica how it is; exactly one of the five kinds."""
+
+    model_config = ConfigDict(json_schema_extra=_short_forms_in)
 
     httpGet: HttpGet | None = Field(default=None, description="ask over HTTP (short: `http: /path`)")
     tcpSocket: TcpSocket | None = Field(default=None, description="open a connection (short: `tcp: true`)")
@@ -166,6 +185,11 @@ class PrepareStep(Check):
         return (*KINDS, "files", "routes")
 
 
+def _one_or_many(schema: dict[str, Any]) -> None:
+    listed = {key: schema.pop(key) for key in ("type", "items")}
+    schema["anyOf"] = [listed["items"], listed]
+
+
 class Probes(Strict):
     """`probes:` of a service; a replica with none is ready when its port accepts connections."""
 
@@ -173,7 +197,9 @@ class Probes(Strict):
     readiness: Probe | None = Field(default=None, description="while it fails, no new requests are sent")
     liveness: Liveness | None = Field(default=None, description="when it fails, its remedy is applied")
     prepare: tuple[PrepareStep, ...] = Field(
-        default=(), description="one step or a list, run in order once per start after `startup` has passed"
+        default=(),
+        description="one step or a list, run in order once per start after `startup` has passed",
+        json_schema_extra=_one_or_many,
     )
 
     @model_validator(mode="before")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -157,6 +157,12 @@ class RollbackOn(Strict):
     )
 
 
+def _short_verify_in(schema: dict[str, Any]) -> None:
+    long = next(part["$ref"] for part in schema["anyOf"] if "$ref" in part)
+    script: dict[str, Any] = {"anyOf": [{"type": "string"}, {"$ref": long}]}
+    schema["anyOf"].append({"type": "object", "properties": {"python": script}, "required": ["python"]})
+
+
 class Rollout(Strict):
     """How a new revision replaces the old one; names are those of a Kubernetes Deployment where it has them."""
 
@@ -167,7 +173,9 @@ class Rollout(Strict):
     maxSurge: CountOrRatio = Field(default=0.25, description="replicas above the wanted number: `25%` or `1`")
     maxUnavailable: CountOrRatio = Field(default=0.0, description="replicas below the wanted number: `25%` or `1`")
     verify: Python | None = Field(
-        default=None, description="your test, run against each new replica before it gets requests"
+        default=None,
+        description="your test, run against each new replica before it gets requests (short: `verify: {python: FILE}`)",
+        json_schema_extra=_short_verify_in,
     )
     watchSeconds: Seconds = Field(default=5.0, le=86400, description="how long each batch is watched under traffic")
     progressDeadlineSeconds: Seconds = Field(

@@ -1,0 +1,50 @@
+"""`tidegate up`: run it here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.options import FilesOption, JsonOption, given_files
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+
+
+def up(
+    files: FilesOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address of gateway and page [default: 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Port of the gateway [default: 8080; 0: any]"),
+    ] = None,
+    page_port: Annotated[
+        int | None,
+        typer.Option("--page-port", min=0, max=65535, help="Port of the status page [default: 8081; 0: any]"),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Directory of everything that must survive [default: .tidegate or TIDEGATE_HOME]"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the services in the manifests here.
+
+    In the foreground, with a live table on a terminal and plain lines otherwise (with --json a line of JSON a second).
+    Ctrl-C drains and stops everything.
+    """
+    import os
+
+    from tidegate.cli.output import warn
+    from tidegate.control.settings import Settings
+    from tidegate.spec.load import load
+
+    loaded = load(given_files(files))
+    warn(loaded.warnings)
+    settings = Settings.from_env(os.environ, host=host, port=port, page_port=page_port, state=state)
+    from tidegate.cli.foreground import run_here  # every adapter comes with it: not before the manifests are right
+
+    run_here(loaded, settings, as_json=as_json)

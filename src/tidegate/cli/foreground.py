@@ -1,0 +1,92 @@
+"""`up` in the foreground: the running system with a live table, plain lines, or lines of JSON beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidegate.cli.changes import changes
+from tidegate.cli.output import console
+from tidegate.control.run import serve
+from tidegate.control.settings import Settings
+from tidegate.model.status import Status, status_json
+from tidegate.spec.load import Loaded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OnStatus = Callable[[Status], None]
+REFRESH_PER_S = 4
+JSON_EVERY_S = 1.0
+
+
+def run_here(loaded: Loaded, settings: Settings, *, as_json: bool) -> None:
+    """Run until Ctrl-C, SIGTERM or `tidegate down`; returns when everything has been drained and stopped."""
+    target = console()
+    with _json_lines() if as_json else _live_table(target) if target.is_terminal else _plain_lines() as show:
+        asyncio.run(_until_told(loaded, settings, show))
+
+
+async def _until_told(loaded: Loaded, settings: Settings, show: OnStatus) -> None:
+    """Serve; the first signal asks for draining (by cancelling), a second one gives that up."""
+    serving = asyncio.create_task(serve(loaded, settings, on_status=show))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+@contextlib.contextmanager
+def _live_table(target: Console) -> Iterator[OnStatus]:
+    """A table that is always as new as the last status, redrawn a few times a second whatever the pace of ticks."""
+    from rich.live import Live
+    from rich.text import Text
+
+    from tidegate.cli.status_table import render
+
+    latest: list[Status] = []
+
+    def picture() -> object:
+        if not latest:
+            return Text("starting ...")
+        return render(latest[0], most_replicas=max(5, target.height - 14))
+
+    with Live(console=target, get_renderable=picture, refresh_per_second=REFRESH_PER_S):  # type: ignore[arg-type]
+        yield lambda status: latest.__setitem__(slice(None), [status])
+    typer.echo("stopped")
+
+
+@contextlib.contextmanager
+def _plain_lines() -> Iterator[OnStatus]:
+    """A line with the time of day for everything that changes."""
+    before: Status | None = None
+
+    def show(status: Status) -> None:
+        nonlocal before
+        for line in changes(before, status):
+            typer.echo(f"{datetime.fromtimestamp(status.at):%H:%M:%S} {line}")
+        before = status
+
+    yield show
+    typer.echo("stopped")
+
+
+@contextlib.contextmanager
+def _json_lines() -> Iterator[OnStatus]:
+    """A line of JSON for the first status, then one a second at most."""
+    last_at = float("-inf")
+
+    def show(status: Status) -> None:
+        nonlocal last_at
+        if status.at - last_at >= JSON_EVERY_S:
+            typer.echo(status_json(status).decode())
+            last_at = status.at
+
+    yield show
