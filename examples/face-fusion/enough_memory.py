@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-LEAST_MIB = 256  # a 4K fusion needs about 110 MiB on top of what an idle replica holds; twice that, and some
+LEAST_MIB = 256  # a close-up in 4K needs about 110 MiB on top of what an idle replica holds; twice that, and some
 
 fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
 free = int(fields["MemAvailable"].split()[0]) // 1024

@@ -184,9 +184,12 @@ def test_many_at_once_are_all_answered_and_health_meanwhile(client):
     alone = form(client).content
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(form, client) for _ in range(8)]
-        assert client.get("/healthz").status_code == 200
-        assert sum(answer.done() for answer in answers) < 8
+        looks = 0
+        while not all(answer.done() for answer in answers):
+            assert client.get("/healthz").status_code == 200
+            looks += 1
         assert all(answer.result().content == alone for answer in answers)
+    assert looks > 8  # were the loop blocked by the work, it would answer once between two pieces of it
 
 
 def test_a_full_queue_says_busy(running):
@@ -195,23 +198,24 @@ def test_a_full_queue_says_busy(running):
         httpx.Client(base_url=service.url, timeout=30) as client,
         ThreadPoolExecutor(6) as pool,
     ):
-        answers = [answer.result() for answer in [pool.submit(form, client) for _ in range(6)]]
+        answers = [answer.result() for answer in [pool.submit(form, client, denoise="true") for _ in range(6)]]
     codes = [answer.status_code for answer in answers]
     assert codes.count(200) >= 1
-    assert set(codes) <= {200, 503}
+    assert codes.count(503) >= 1
+    assert set(codes) == {200, 503}
     refused = [answer for answer in answers if answer.status_code == 503]
     assert all((code(a), a.headers["retry-after"]) == ((503, "busy"), "1") for a in refused)
 
 
 def test_sigterm_lets_requests_in_flight_end(running):
-    with running("face-fusion", "face_fusion") as service, ThreadPoolExecutor(4) as pool:
+    with running("face-fusion", "face_fusion") as service, ThreadPoolExecutor(3) as pool:
         with httpx.Client(base_url=service.url, timeout=30) as client:
-            answers = [pool.submit(form, client, denoise="true") for _ in range(4)]
+            answers = [pool.submit(form, client, denoise="true") for _ in range(3)]
             deadline = time.monotonic() + 10
             while not any(answer.done() for answer in answers):  # all have been sent by now, one has come back
                 assert time.monotonic() < deadline
             service.process.send_signal(signal.SIGTERM)
-            assert [answer.result().status_code for answer in answers] == [200] * 4
+            assert [answer.result().status_code for answer in answers] == [200] * 3
         assert service.process.wait(10) == 0
 
 
