@@ -18,6 +18,7 @@ from tidegate.control.act import Actor
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.status import Addresses, Meter, status
+from tidegate.model.actions import Publish
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Intent, Observed
 from tidegate.model.plan import Tick
@@ -34,7 +35,7 @@ SHORTEST_PAUSE_S = 0.02  # between two ticks, however many events come in
 
 @dataclass(slots=True)
 class Live:
-    """The running system. `connect` makes the runtime of a cluster; `resolve` checks manifests that come in later."""
+    """The running system. `connect` makes the runtime of a cluster; `check` checks manifests that come in later."""
 
     specs: Specs
     memory: Memory
@@ -49,12 +50,14 @@ class Live:
     on_status: Callable[[Status], None] = lambda _: None
     intents: tuple[Intent, ...] = ()
     started_at: float = 0.0
-    stopping: bool = False
+    stopping: bool = False  # asked to stop; the gateway ends its requests
+    emptying: bool = False  # nothing is wanted any more; replicas drain and stop
     last: tuple[Observed, Tick] | None = None
     meter: Meter = field(default_factory=Meter)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ticked: asyncio.Condition = field(default_factory=asyncio.Condition)
     stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _connected: dict[str, Cluster] = field(default_factory=dict)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -62,7 +65,7 @@ class Live:
         """Tick until told to stop and everything has ended."""
         self.started_at = self.clock.wall()
         self.observer.know(self.specs.pools)
-        while not (self.stopping and self._empty()):
+        while not (self.emptying and self._empty()):
             try:
                 await self.step()
             except Exception as error:  # the loop must outlive any fault of one tick
@@ -72,15 +75,17 @@ class Live:
 
     async def step(self) -> None:
         """Look, decide, record, act: once."""
-        self._connect_clusters()
+        await self._connect_clusters()
         observed = await self.observer.look(self.intents)
-        specs = replace(self.specs, services=(), pools=()) if self.stopping else self.specs
+        specs = replace(self.specs, services=(), pools=()) if self.emptying else self.specs
         decided = tick(specs, observed, self.memory)
+        if self.emptying:  # the proxy is gone; there is no routing to publish
+            decided = replace(decided, actions=tuple(a for a in decided.actions if not isinstance(a, Publish)))
         self.meter.add(observed.loads, observed.at)
         self.recorder.tick(observed, decided, self.observer.faults)
-        kept = replace(decided.memory, pools=self.memory.pools) if self.stopping else decided.memory
+        kept = replace(decided.memory, pools=self.memory.pools) if self.emptying else decided.memory
         self.memory = kept
-        self.recorder.remember(kept)
+        self.recorder.remember(kept, observed.at)
         await self.actor.do(decided.actions)
         for fault in self.actor.take_faults():
             self.recorder.fault(self.clock.wall(), "action", fault)
@@ -98,15 +103,24 @@ class Live:
             await asyncio.wait_for(self.wake.wait(), max(0.0, wait_s - SHORTEST_PAUSE_S))
         self.wake.clear()
 
-    def _connect_clusters(self) -> None:
-        """Open the runtimes of declared clusters; an undeclared one is let go of when nothing of ours is left on it."""
+    async def _connect_clusters(self) -> None:
+        """Open the runtimes of declared clusters, anew when the manifest changed; let go of those that are not used.
+
+        A cluster that is not declared any more is kept until nothing of ours is left on it.
+        """
+        runtimes = self.observer.runtimes
         for cluster in self.specs.clusters:
-            if cluster.name not in self.observer.runtimes:
-                self.observer.runtimes[cluster.name] = self.connect(cluster)
+            if self._connected.get(cluster.name) == cluster:
+                continue
+            if cluster.name in runtimes:
+                await runtimes.pop(cluster.name).close()
+            runtimes[cluster.name] = self.connect(cluster)
+            self._connected[cluster.name] = cluster
         declared = {c.name for c in self.specs.clusters}
         used = {m.cluster for m in self.memory.replicas.values()}
-        for name in set(self.observer.runtimes) - declared - used:
-            del self.observer.runtimes[name]
+        for name in set(runtimes) - declared - used:
+            self._connected.pop(name, None)
+            await runtimes.pop(name).close()
 
     def _empty(self) -> bool:
         return not self.memory.replicas and (self.last is None or not self.last[0].replicas)
@@ -122,9 +136,9 @@ class Live:
         merged = diff.merged(self.specs, manifests, prune=prune)
         specs = self.check(merged)
         changes = diff.changes(self.specs, specs)
+        self.recorder.applied(self.clock.wall(), specs, changes)
         self.specs = specs
         self.observer.know(specs.pools)
-        self.recorder.applied(self.clock.wall(), specs, changes)
         self.wake.set()
         return Diff(changes)
 
@@ -185,13 +199,16 @@ class Live:
 
     # ------------------------------------------------------------------------------------------------------------
 
+    def announce(self) -> None:
+        """Tell who shows the status that it changed outside of a tick."""
+        if self.last:
+            self.on_status(self._status(*self.last))
+
     async def _first_tick(self) -> None:
         async with self.ticked:
             await self.ticked.wait_for(lambda: self.last is not None)
 
     def _status(self, observed: Observed, decided: Tick) -> Status:
-        if self.stopping:
-            decided = replace(decided, plan=replace(decided.plan, pools=()))
         now = status(self.specs, observed, decided, self.meter, self.where, self.observer.faults)
         return replace(now, uptime_s=observed.at - self.started_at, stopping=self.stopping)
 

@@ -1,7 +1,8 @@
 """Keep what happened: events in memory for who is looking now, rows in the journal for good.
 
 A journal that cannot be written (disk full, database gone) is said once and costs no traffic: the loop goes on, and
-what was kept in memory is still shown.
+what is kept in memory is still shown. Rows and the policies' memory they lead to are written in one transaction,
+before the actions they describe are begun.
 """
 
 from __future__ import annotations
@@ -11,27 +12,37 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.base.errors import StoreError
 from tidegate.control.status import total
+from tidegate.model.actions import Action, Publish
+from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Observed, PoolLoad
-from tidegate.model.plan import PoolPlan, Tick
+from tidegate.model.plan import PoolPlan, Tick, Transition
 from tidegate.spec.resolve import PoolKey, Specs
+from tidegate.store.codec import plain
+from tidegate.store.journal import Journal
 from tidegate.web.ports import Change, Event
 
-KEPT = 2000
+KEPT = 2000  # events held in memory
 LOAD_EVERY_S = 10.0
+MEMORY_EVERY_S = 5.0  # when nothing happened; what happened is written at once, with the memory it leads to
 
 
 @dataclass(slots=True)
 class Recorder:
-    """The memory of the running system for people and reports."""
+    """What the running system remembers for people, reports and its own next start."""
 
+    journal: Journal
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
     count: int = 0
-    _said: dict[PoolKey, tuple[int, int, str]] = field(default_factory=dict)
+    fault_said: str = ""
+    _entries: list[Entry] = field(default_factory=list)
+    _said: dict[PoolKey, PoolPlan] = field(default_factory=dict)
     _faults: dict[str, str] = field(default_factory=dict)
     _loads: dict[PoolKey, list[PoolLoad]] = field(default_factory=dict)
     _loads_at: float = -math.inf
+    _memory_at: float = -math.inf
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -41,50 +52,93 @@ class Recorder:
         for plan in decided.plan.pools:
             self._decision(at, plan)
         for t in decided.transitions:
-            self._event(Event(at, "transition", t.replica, f"{t.before or 'new'} -> {t.after}: {t.cause}"))
+            self._transition(t)
+        for action in decided.actions:
+            if not isinstance(action, Publish):
+                self._action(at, action)
         for what, why in faults.items():
             if self._faults.get(what) != why:
                 self.fault(at, what, f"cannot be seen: {why}")
         self._faults = dict(faults)
-        self._keep_loads(observed)
+        self._measured(observed)
 
-    def _decision(self, at: float, plan: PoolPlan) -> None:
-        why = plan.reasons[0].text if plan.reasons else ""
-        before = self._said.get(plan.key)
-        if before is not None and before[:2] == (plan.wanted, plan.pending):
+    def remember(self, memory: Memory, at: float) -> None:
+        """Write the rows gathered since the last call and the memory they lead to, all or nothing."""
+        due = bool(self._entries) or at - self._memory_at >= MEMORY_EVERY_S
+        if not due:
             return
-        self._said[plan.key] = (plan.wanted, plan.pending, why)
-        came = f"{before[0]} -> {plan.wanted}" if before else str(plan.wanted)
-        pending = f", {plan.pending} of them pending" if plan.pending else ""
-        self._event(Event(at, "decision", str(plan.key), f"replicas wanted {came}{pending}: {why}"))
-
-    def _keep_loads(self, observed: Observed) -> None:
-        for key, load in observed.loads.items():
-            self._loads.setdefault(key, []).append(load)
-        if observed.at - self._loads_at >= LOAD_EVERY_S:
-            kept = {key: total(loads) for key, loads in self._loads.items()}
-            self._loads.clear()
-            self._loads_at = observed.at
-            self._rows(observed.at, kept)
-
-    def _rows(self, at: float, loads: Mapping[PoolKey, PoolLoad]) -> None:
-        """Write the loads of the last seconds."""
-
-    def remember(self, memory: Memory) -> None:
-        """Write what the policies remember, together with the rows that belong to it."""
+        try:
+            self.journal.append(self._entries, memory, at=at)
+        except StoreError as error:
+            self._unwritten(at, error)
+            return
+        self._entries.clear()
+        self._memory_at = at
+        self.fault_said = ""
 
     def applied(self, at: float, specs: Specs, changes: tuple[Change, ...]) -> None:
-        """Write the declared manifests and say what changed."""
-        for c in changes:
-            if c.verb != "same":
-                detail = f": {'; '.join(c.fields)}" if c.fields else ""
-                self.operator(at, c.name, f"{c.verb} {c.kind} {c.name}{detail}")
+        """Write the declared manifests and say what changed.
+
+        Raises:
+            StoreError: they cannot be written; nothing was changed.
+        """
+        changed = [c for c in changes if c.verb != "same"]
+        entries = [Entry(at, Kind.SPECS, c.name, data=plain(c)) for c in changed]
+        self.journal.save_specs((*specs.clusters, *specs.services), at=at, entries=entries)
+        for c in changed:
+            detail = f": {'; '.join(c.fields)}" if c.fields else ""
+            self._event(Event(at, "operator", c.name, f"{c.verb} {c.kind} {c.name}{detail}"))
 
     def operator(self, at: float, subject: str, text: str) -> None:
+        """Somebody asked for something."""
+        self._entries.append(Entry(at, Kind.OPERATOR, data={"subject": subject, "text": text}))
         self._event(Event(at, "operator", subject, text))
 
     def fault(self, at: float, subject: str, text: str) -> None:
+        """Something could not be seen or done."""
+        self._entries.append(Entry(at, Kind.FAULT, data={"subject": subject, "text": text}))
         self._event(Event(at, "fault", subject, text))
+
+    def _decision(self, at: float, plan: PoolPlan) -> None:
+        before = self._said.get(plan.key)
+        if before is not None and (before.wanted, before.pending) == (plan.wanted, plan.pending):
+            return
+        self._said[plan.key] = plan
+        why = plan.reasons[0].text if plan.reasons else ""
+        came = f"{before.wanted} -> {plan.wanted}" if before else str(plan.wanted)
+        pending = f", {plan.pending} of them pending" if plan.pending else ""
+        self._entries.append(Entry(at, Kind.DECISION, plan.key.service, plan.key.pool, data=plain(plan)))
+        self._event(Event(at, "decision", str(plan.key), f"replicas wanted {came}{pending}: {why}"))
+
+    def _transition(self, t: Transition) -> None:
+        self._entries.append(Entry(t.at, Kind.TRANSITION, t.key.service, t.key.pool, t.replica, plain(t)))
+        self._event(Event(t.at, "transition", t.replica, f"{t.before or 'new'} -> {t.after}: {t.cause}"))
+
+    def _action(self, at: float, action: Action) -> None:
+        data = {"verb": type(action).__name__.lower(), "result": "", **plain(action)}
+        key = getattr(action, "key", None)
+        service, pool = (key.service, key.pool) if key else ("", "")
+        self._entries.append(Entry(at, Kind.ACTION, service, pool, getattr(action, "replica", ""), data))
+
+    def _measured(self, observed: Observed) -> None:
+        """Loads added up over ten seconds, with what the clusters have and use."""
+        for key, load in observed.loads.items():
+            self._loads.setdefault(key, []).append(load)
+        if observed.at - self._loads_at < LOAD_EVERY_S:
+            return
+        for key, loads in self._loads.items():
+            self._entries.append(Entry(observed.at, Kind.LOAD, key.service, key.pool, data=plain(total(loads))))
+        for name, seen in observed.clusters.items():
+            self._entries.append(Entry(observed.at, Kind.CAPACITY, data={"cluster": name, **plain(seen)}))
+        self._loads.clear()
+        self._loads_at = observed.at
+
+    def _unwritten(self, at: float, error: StoreError) -> None:
+        """Say once that the journal cannot be written; keep the newest rows for when it can."""
+        del self._entries[:-KEPT]
+        if self.fault_said != str(error):
+            self.fault_said = str(error)
+            self._event(Event(at, "fault", "journal", str(error)))
 
     def _event(self, event: Event) -> None:
         self.events.append(event)

@@ -17,7 +17,8 @@ class Settings:
     """Where the running system lives and listens.
 
     `state` is the folder of everything that must survive; relative paths are of the current directory. `port` is the
-    gateway's, `page_port` the status page's (both on `host`, loopback unless told otherwise). `tick_s` is the longest
+    gateway's, `page_port` the status page's (both on `host`, loopback unless
+    told otherwise), `metrics_port` that of the proxy's own metrics, always on loopback. `tick_s` is the longest
     time between two looks; events bring the next look forward. `token` lets readers beyond loopback in; without one
     the page listens on loopback only. `database` is an SQLAlchemy URL, empty for SQLite in the state folder.
     """
@@ -26,6 +27,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     page_port: int = 8081
+    metrics_port: int = 8082
     tick_s: float = 0.5
     token: str = ""
     database: str = ""
@@ -57,7 +59,15 @@ class Settings:
         return replace(settings, state=settings.state.expanduser().resolve())
 
 
-_READERS = {"state": Path, "host": str, "port": int, "page_port": int, "token": str, "database": str}
+_READERS = {
+    "state": Path,
+    "host": str,
+    "port": int,
+    "page_port": int,
+    "metrics_port": int,
+    "token": str,
+    "database": str,
+}
 _VARIABLES = {"state": "home"}
 
 
