@@ -18,7 +18,7 @@ class ReplicaMemory:
     """The lifecycle of one replica: its state, since when, and what is kept for its successor.
 
     `ready_at` is when it first became ready, None before. `restarts` counts its predecessors in the same crash loop.
-    `cause` is the move that led to the state.
+    `cause` is the move that led to the state. `leaving` says why it is to be replaced and drained, "" when it is not.
     """
 
     key: PoolKey
@@ -31,6 +31,7 @@ class ReplicaMemory:
     restarts: int = 0
     cause: str = "started"
     stop_sent_at: float | None = None
+    leaving: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Vacancy:
     restarts: int
     not_before: float
     cause: str
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,12 @@ class PoolMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at."""
+    """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at.
+
+    `pressed_at` is when something last did not fit in a cluster (epoch seconds).
+    """
 
     pools: Mapping[PoolKey, PoolMemory] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+    pressed_at: Mapping[str, float] = field(default_factory=dict)

@@ -123,7 +123,7 @@ def _ended(memory: ReplicaMemory, how: str, at: float) -> Step:
 def _vacancy(memory: ReplicaMemory, cause: str, at: float) -> Vacancy:
     ran_s = at - memory.ready_at if memory.ready_at is not None else 0.0
     restarts = 0 if ran_s >= BACKOFF_RESET_S else memory.restarts
-    return Vacancy(restarts + 1, at + backoff_s(restarts), cause)
+    return Vacancy(restarts + 1, at + backoff_s(restarts), cause, memory.cluster)
 
 
 def _how_it_ended(seen: ReplicaSeen) -> str:

@@ -1,65 +1,234 @@
-"""Where replicas go: room per cluster, reserved as it is given out, so that nothing is spent twice.
+"""Where replicas go: which clusters a pool may use, in what order, and what room there is.
 
-Clusters are tried in the manifest's order of preference (all of them by name when it gives none). What is there stays
-there; what fits nowhere is pending.
+Filter (allowed, seen, healthy, open, tolerated, fits, within quota and spread), then take the best: the manifest's
+order of preference, else the near and cheap for `interactive` pools and the cheapest for `batch` ones. What is there
+stays there; what fits nowhere is pending and may displace `batch`. Room is reserved as it is given out, so nothing is
+spent twice in a tick.
+
+Laws (tests/laws/test_placement.py): never beyond capacity, quota or share; what fits somewhere is placed; an untouched
+world moves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.model.observed import ClusterSeen
-from tidegate.spec.cluster import Cluster
+from tidegate.spec.cluster import Capacity, Cluster
 from tidegate.spec.common import Resources
 from tidegate.spec.resolve import PoolSpec
 
 ROOM_EPSILON = 1e-6  # cores are written with at most three decimals; sums of them carry rounding errors
+RECLAIM_AFTER_S = 60.0  # a cluster must have had room this long before replicas are taken back to it
+RECLAIM_MARGIN = 0.1  # and keep this share of its capacity free afterwards, or it would soon be left again
+PAYBACK_S = 3600.0  # a move for money must pay for the time both replicas run within this time
+PAYBACK_SHARE = 0.1  # and save at least this share of the price
 
 
 @dataclass(slots=True)
 class Room:
-    """Free amounts per cluster during one tick; `take` reserves."""
+    """Free amounts per cluster during one tick; `take` reserves.
+
+    `soon` is what draining replicas will give back. `pressed` collects the clusters in which something did not fit.
+    """
 
     free: dict[str, dict[str, float]] = field(default_factory=dict)
+    capacity: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    soon: dict[str, dict[str, float]] = field(default_factory=dict)
+    quota: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    pressed: set[str] = field(default_factory=set)
 
     @staticmethod
     def of(clusters: Iterable[Cluster], seen: Mapping[str, ClusterSeen]) -> Room:
         """Room in the clusters that are declared, can be seen, are healthy and take replicas (static ones do not)."""
-        free = {}
+        room = Room()
         for cluster in clusters:
             view = seen.get(cluster.name)
-            if view is None or not view.healthy or cluster.spec.runtime == "static":
+            if view is None or not view.healthy:
+                room.pressed.add(cluster.name)  # one that returns must prove itself before replicas are moved to it
                 continue
-            free[cluster.name] = {k: amount - view.used.get(k, 0.0) for k, amount in view.capacity.items()}
-        return Room(free)
+            if cluster.spec.runtime == "static":
+                continue
+            room.capacity[cluster.name] = view.capacity
+            room.free[cluster.name] = {k: amount - view.used.get(k, 0.0) for k, amount in view.capacity.items()}
+            for service, quota in cluster.spec.quota.items():
+                room.quota[(cluster.name, service)] = _amounts(quota)
+        return room
 
-    def fits(self, cluster: str, resources: Resources) -> bool:
-        """Whether one replica fits now; a resource the cluster does not name is one it does not have."""
+    def fits(self, cluster: str, pool: PoolSpec) -> bool:
+        """Whether one more replica fits now; a resource the cluster does not name is one it does not have."""
         free = self.free.get(cluster)
         if free is None:
             return False
-        return all(free.get(k, 0.0) + ROOM_EPSILON >= amount for k, amount in resources.amounts().items())
+        amounts = pool.resources.amounts()
+        quota = self.quota.get((cluster, pool.key.service))
+        if quota is not None and not all(quota[k] + ROOM_EPSILON >= a for k, a in amounts.items() if k in quota):
+            return False
+        if all(free.get(k, 0.0) + ROOM_EPSILON >= amount for k, amount in amounts.items()):
+            return True
+        self.pressed.add(cluster)
+        return False
 
-    def take(self, cluster: str, resources: Resources) -> None:
+    def take(self, cluster: str, pool: PoolSpec) -> None:
         """Reserve the room of one replica."""
-        free = self.free[cluster]
-        for k, amount in resources.amounts().items():
-            free[k] = free.get(k, 0.0) - amount
+        _add(self.free[cluster], pool.resources, -1)
+        self.charge(cluster, pool)
+
+    def charge(self, cluster: str, pool: PoolSpec) -> None:
+        """Count one replica that is there already against its service's quota."""
+        quota = self.quota.get((cluster, pool.key.service))
+        if quota is not None:
+            for k, amount in pool.resources.amounts().items():
+                if k in quota:
+                    quota[k] -= amount
+
+    def expect(self, cluster: str, resources: Resources) -> None:
+        """Note that a draining replica will give back its room."""
+        _add(self.soon.setdefault(cluster, {}), resources, 1)
+
+    def unexpect(self, cluster: str, resources: Resources) -> None:
+        """Take an expectation back."""
+        _add(self.soon.setdefault(cluster, {}), resources, -1)
+
+    def promise(self, cluster: str, resources: Resources) -> bool:
+        """Reserve room that will be given back soon, together with what is free; False when it is not enough."""
+        if cluster not in self.free:
+            return False
+        free, soon = self.free[cluster], self.soon.setdefault(cluster, {})
+        amounts = resources.amounts()
+        if any(free.get(k, 0.0) + soon.get(k, 0.0) + ROOM_EPSILON < amount for k, amount in amounts.items()):
+            return False
+        _add(soon, resources, -1)
+        return True
+
+    def roomy(self, cluster: str, pool: PoolSpec) -> bool:
+        """Whether a replica fits and leaves the reclaim margin of every resource it uses free."""
+        free, capacity = self.free.get(cluster), self.capacity.get(cluster, {})
+        if free is None or not self.fits(cluster, pool):
+            return False
+        amounts = pool.resources.amounts().items()
+        return all(free.get(k, 0.0) - a >= RECLAIM_MARGIN * capacity.get(k, 0.0) for k, a in amounts if a)
 
 
-def preference(pool: PoolSpec, clusters: Iterable[Cluster]) -> tuple[str, ...]:
-    """The clusters a pool may use, best first."""
-    return pool.placement.clusters or tuple(c.name for c in clusters)
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The clusters a pool may use, best first, and how many replicas each may have at most."""
+
+    order: tuple[str, ...]
+    most: int
+    min_clusters: int
 
 
-def place(pool: PoolSpec, count: int, order: tuple[str, ...], room: Room, closed: frozenset[str]) -> tuple[str, ...]:
-    """Clusters for up to `count` new replicas, room reserved; shorter than `count` when there is no more room."""
+def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, home: str = "") -> Options:
+    """Filter and order clusters for a pool. `home` is the region of the gateway, whose users are near it."""
+    spec = pool.placement
+    named = {c.name: c for c in clusters}
+    candidates = [named[n] for n in spec.clusters if n in named] if spec.clusters else list(clusters)
+    allowed = [c for c in candidates if _tolerates(pool, c)]
+    if not spec.clusters:
+        allowed.sort(key=lambda c: _rank(pool, c, home))
+    most = max(1, math.ceil(spec.spread.maxShare * wanted - ROOM_EPSILON)) if wanted else 0
+    return Options(tuple(c.name for c in allowed), most, spec.spread.minClusters)
+
+
+def _rank(pool: PoolSpec, cluster: Cluster, home: str) -> tuple[float, float, str]:
+    price = hourly_price(cluster, pool.resources)
+    distance_s = cluster.spec.distance.get(home, 0.0 if cluster.spec.region == home or not home else 0.05)
+    if pool.placement.latencyClass == "batch":
+        return (price, -distance_s, cluster.name)
+    return (distance_s, price, cluster.name)
+
+
+def _tolerates(pool: PoolSpec, cluster: Cluster) -> bool:
+    spec = pool.placement
+    selected = all(cluster.metadata.labels.get(k) == v for k, v in spec.clusterSelector.items())
+    return selected and set(cluster.spec.taints) <= set(spec.tolerations)
+
+
+def place(
+    pool: PoolSpec, count: int, choice: Options, room: Room, *, there: Mapping[str, int], avoid: frozenset[str]
+) -> tuple[str, ...]:
+    """Clusters for up to `count` new replicas, room reserved; shorter than `count` when there is no more room.
+
+    `there` counts the pool's replicas per cluster; clusters in `avoid` are used last of all (a start failed there a
+    moment ago), closed ones must not be in `choice`.
+    """
+    have = dict(there)
+    order = [*(c for c in choice.order if c not in avoid), *(c for c in choice.order if c in avoid)]
     placed: list[str] = []
-    for name in order:
-        if name in closed:
-            continue
-        while len(placed) < count and room.fits(name, pool.resources):
-            room.take(name, pool.resources)
-            placed.append(name)
+    for _ in range(count):
+        name = _best(pool, order, choice, room, have)
+        if name is None:
+            break
+        room.take(name, pool)
+        have[name] = have.get(name, 0) + 1
+        placed.append(name)
     return tuple(placed)
+
+
+def _best(pool: PoolSpec, order: Sequence[str], choice: Options, room: Room, have: Mapping[str, int]) -> str | None:
+    used = sum(1 for n in have.values() if n)
+    fresh_first = used < choice.min_clusters
+    fallback = None
+    for name in order:
+        if have.get(name, 0) >= choice.most or not room.fits(name, pool):
+            continue
+        if not fresh_first or not have.get(name, 0):
+            return name
+        fallback = fallback or name
+    return fallback
+
+
+def better(
+    pool: PoolSpec,
+    cluster: Cluster,
+    choice: Options,
+    room: Room,
+    clusters: Mapping[str, Cluster],
+    *,
+    pressed_at: Mapping[str, float],
+    startup_s: float,
+    at: float,
+) -> str | None:
+    """A cluster worth moving one replica to, or None: one earlier in the order that has had room for a while.
+
+    With the manifest's own order any earlier cluster is better. Without one, the order is by distance or price, and a
+    move for money alone must pay for the start-up during which two replicas run, and save a tenth.
+    """
+    for name in choice.order:
+        if name == cluster.name:
+            return None
+        rested = at - pressed_at.get(name, -math.inf) >= RECLAIM_AFTER_S
+        worth = bool(pool.placement.clusters) or _pays(pool, cluster, clusters[name], startup_s)
+        if rested and worth and room.roomy(name, pool):
+            return name
+    return None
+
+
+def _pays(pool: PoolSpec, here: Cluster, there: Cluster, startup_s: float) -> bool:
+    now, then = hourly_price(here, pool.resources), hourly_price(there, pool.resources)
+    if pool.placement.latencyClass == "interactive" and here.spec.region != there.spec.region:
+        return True  # the order is by distance: nearer is better at any price the manifest allows
+    saved = (now - then) * PAYBACK_S / 3600
+    return saved > then * startup_s / 3600 and now - then > PAYBACK_SHARE * now
+
+
+def hourly_price(cluster: Cluster, resources: Resources) -> float:
+    """Money one replica costs per hour in a cluster."""
+    price = cluster.spec.price
+    gib = resources.memory / 2**30
+    cards = sum(n * price.gpu.get(kind, 0.0) for kind, n in resources.gpu.items())
+    return resources.cpu * price.cpu + gib * price.memory + cards
+
+
+def _amounts(capacity: Capacity) -> dict[str, float]:
+    """The amounts a quota names; what it leaves out is unlimited."""
+    named = {"cpu": capacity.cpu, "memory": capacity.memory}
+    return {k: float(a) for k, a in named.items() if a is not None} | {f"gpu/{k}": n for k, n in capacity.gpu.items()}
+
+
+def _add(amounts: dict[str, float], resources: Resources, sign: int) -> None:
+    for k, amount in resources.amounts().items():
+        amounts[k] = amounts.get(k, 0.0) + sign * amount

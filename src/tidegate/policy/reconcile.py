@@ -20,8 +20,8 @@ from tidegate.spec.resolve import PoolSpec
 class Standing:
     """A living replica that is not draining, with what is needed to choose between them.
 
-    `ready` ones can serve now (their readiness probe does not fail). `stale` is set on those to be replaced: another
-    revision, or drained by an operator.
+    `ready` ones can serve now (their readiness probe does not fail). `stale` is set on those to be replaced: of another
+    revision, drained by an operator, moving to another cluster.
     """
 
     id: str

@@ -17,8 +17,9 @@ from tidegate.model.observed import Observed, ReplicaSeen, Verdict
 from tidegate.model.plan import Plan, PoolPlan, Tick, Transition
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import lifecycle, placement, reconcile, routing
+from tidegate.policy import lifecycle, moves, placement, reconcile, routing
 from tidegate.policy.scaling import scale as promise_scale
+from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 
 STARTUP_GUESS_S = 10.0  # before a start-up was ever measured
@@ -39,11 +40,13 @@ def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = pro
     """
     work = _Work.of(specs, observed, memory)
     work.live()
-    plans = [work.pool(pool, scale) for pool in specs.pools]
+    work.account()
+    nearest_first = sorted(specs.pools, key=lambda p: p.placement.latencyClass == "batch")
+    plans = {pool.key: work.pool(pool, scale) for pool in nearest_first}
     work.retire_undeclared()
     work.stop_drained()
     shot = routing.snapshot(specs, work.by_pool(), memory.addresses)
-    return work.finish(Plan(tuple(plans), shot))
+    return work.finish(Plan(tuple(plans[p.key] for p in specs.pools), shot))
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class _Work:
     names: dict[PoolKey, list[str]]
     room: placement.Room
     drained: frozenset[str]
+    clusters: Mapping[str, Cluster]
     actions: list[Action] = field(default_factory=list)
     wake: list[float] = field(default_factory=list)
 
@@ -84,6 +88,7 @@ class _Work:
             names=names,
             room=placement.Room.of(specs.clusters, observed.clusters),
             drained=frozenset(i.subject for i in observed.intents if i.verb == "drain"),
+            clusters={c.name: c for c in specs.clusters},
         )
 
     # -- replicas ------------------------------------------------------------------------------------------------
@@ -141,26 +146,93 @@ class _Work:
 
     # -- pools ---------------------------------------------------------------------------------------------------
 
+    def account(self) -> None:
+        """Charge what is there to the quotas, and note what draining replicas will give back."""
+        for name, memory in self.replicas.items():
+            spec = self.declared.get(memory.key)
+            if spec is None or memory.state is GONE:
+                continue
+            self.room.charge(memory.cluster, spec)
+            if memory.state is DRAINING and name in self.seen:
+                self.room.expect(memory.cluster, spec.resources)
+
     def pool(self, spec: PoolSpec, scale: Scale) -> PoolPlan:
-        """Decide for one pool: how many, start or retire the difference."""
+        """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
         at = self.observed.at
-        standing = [self._standing(spec, n, m) for n, m in self._alive(spec.key)]
+        standing = [self._standing(spec, n, m) for n, m in self._alive(spec.key) if not self._lost(n, m)]
         result = scale(self._scale_input(spec, standing), self.pools[spec.key].scale)
         if result.look_again_at is not None:
             self.wake.append(result.look_again_at)
-        order = placement.preference(spec, self.specs.clusters)
+        choice = placement.options(spec, self.specs.clusters, result.wanted)
         vacancies = self.pools[spec.key].vacancies
-        need = reconcile.need(spec, result.wanted, standing, vacancies, order, at)
+        need = reconcile.need(spec, result.wanted, standing, vacancies, choice.order, at)
         for name, why in need.retire:
-            self.replicas[name] = lifecycle.retire(self.replicas[name], why, at)
+            self.replicas[name] = lifecycle.retire(self.replicas[name], self.replicas[name].leaving or why, at)
         if need.blocked_until is not None:
             self.wake.append(need.blocked_until)
         self.pools[spec.key] = replace(self.pools[spec.key], scale=result.memory, vacancies=need.vacancies)
-        placed = placement.place(spec, need.start, order, self.room, self.drained)
+        placed = self._place(spec, need.start, choice, standing)
         self._start(spec, placed)
-        if need.start and not placed:
-            self._make_room(spec, result.wanted, standing, order)
-        return self._plan(spec, result, need, pending=need.start - len(placed))
+        pending = need.start - len(placed)
+        if pending:
+            self._displace(spec, pending, choice)
+            if not placed:
+                self._make_room(spec, result.wanted, standing, choice.order)
+        elif len(standing) == result.wanted:
+            self._move_one(spec, standing, choice)
+        return self._plan(spec, result, need, pending)
+
+    def _place(
+        self, spec: PoolSpec, count: int, choice: placement.Options, standing: list[reconcile.Standing]
+    ) -> tuple[str, ...]:
+        if not count:
+            return ()
+        there: dict[str, int] = {}
+        for s in standing:
+            there[s.memory.cluster] = there.get(s.memory.cluster, 0) + (not s.stale)
+        failing = frozenset(v.cluster for v in self.pools[spec.key].vacancies if v.restarts > 1)
+        open_ = tuple(c for c in choice.order if c not in self.drained)
+        return placement.place(spec, count, replace(choice, order=open_), self.room, there=there, avoid=failing)
+
+    def _displace(self, spec: PoolSpec, pending: int, choice: placement.Options) -> None:
+        """Drain replicas of batch services where an interactive one finds no room."""
+        batch = [
+            (n, m, owner)
+            for owner in self.specs.pools
+            if owner.placement.latencyClass == "batch"
+            for n, m in self._alive(owner.key)
+        ]
+        for name in moves.preempt(spec, pending, choice, self.room, batch):
+            why = f"makes room for {spec.key}"
+            self.replicas[name] = lifecycle.retire(self.replicas[name], why, self.observed.at)
+
+    def _move_one(self, spec: PoolSpec, standing: list[reconcile.Standing], choice: placement.Options) -> None:
+        """Begin to move one replica to a cluster that is better for it, when one has had room for a while."""
+        if len({s.memory.cluster for s in standing} | set(choice.order)) < 2:
+            return
+        startup_s = lifecycle.startup_p95_s(self.pools[spec.key].startups_s, STARTUP_GUESS_S)
+        move = moves.reclaim(
+            spec,
+            standing,
+            replace(choice, order=tuple(c for c in choice.order if c not in self.drained)),
+            self.room,
+            self.clusters,
+            pressed_at=self.before.pressed_at,
+            startup_s=startup_s,
+            at=self.observed.at,
+        )
+        if move is not None:
+            name, target = move
+            self.replicas[name] = replace(self.replicas[name], leaving=f"moved to {target}")
+            self.wake.append(self.observed.at)
+
+    def _lost(self, name: str, memory: ReplicaMemory) -> bool:
+        """Whether a replica cannot be seen and does not answer either: replaced elsewhere, but never deleted for it."""
+        gateway = self.observed.gateway
+        if memory.cluster in self.observed.clusters or gateway is None:
+            return False
+        server = gateway.servers.get(name)
+        return server is None or not server.up
 
     def _make_room(
         self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing], order: tuple[str, ...]
@@ -181,7 +253,8 @@ class _Work:
     def _standing(self, spec: PoolSpec, name: str, memory: ReplicaMemory) -> reconcile.Standing:
         gateway = self.observed.gateway
         server = gateway.servers.get(name) if gateway else None
-        stale = memory.revision != spec.revision or name in self.drained or memory.cluster in self.drained
+        leaves = bool(memory.leaving) or name in self.drained or memory.cluster in self.drained
+        stale = leaves or memory.revision != spec.revision or memory.cluster not in self.clusters
         seen = self.seen.get(name)
         ready = memory.state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
         return reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale)
@@ -243,7 +316,7 @@ class _Work:
         if not pending:
             return ()
         r = spec.resources
-        order = ", ".join(placement.preference(spec, self.specs.clusters)) or "no cluster"
+        order = ", ".join(placement.options(spec, self.specs.clusters, pending).order) or "no cluster"
         text = f"{pending} pending: no room for {r.cpu:g} cores and {r.memory / 2**20:g} MiB in {order}"
         return (Reason("placement", text, bound="capacity"),)
 
@@ -298,7 +371,8 @@ class _Work:
             for n in self.replicas
             if (a := (self.seen[n].address if n in self.seen else None) or self.before.addresses.get(n))
         }
-        memory = Memory(pools=self.pools, replicas=self.replicas, addresses=addresses)
+        pressed = {**self.before.pressed_at, **dict.fromkeys(self.room.pressed, self.observed.at)}
+        memory = Memory(self.pools, self.replicas, addresses, pressed)
         return Tick(
             plan=plan,
             actions=(*first, *self.actions),

@@ -51,6 +51,7 @@ class ClusterSpec(Strict):
     price: Price = Field(default=Price(), description="what it costs")
     quota: dict[str, Capacity] = Field(default={}, description="by service name: the most that service may take here")
     distance: dict[str, Seconds] = Field(default={}, description="by region: network round trip from here")
+    taints: tuple[Word, ...] = Field(default=(), description="keeps services off that do not tolerate each of them")
     hosts: tuple[StaticHost, ...] = Field(default=(), description="`runtime: static` only: the fixed replicas")
     context: Word | None = Field(default=None, description="`runtime: kubernetes` only: the kube context")
 

@@ -83,7 +83,7 @@ class Metadata(Strict):
     """`metadata:` of every manifest."""
 
     name: Name = Field(description="lower-case letters, digits and `-`; at most 50 characters (an RFC 1123 label)")
-    labels: dict[str, str] = Field(default={}, description="free, for your own tools")
+    labels: dict[str, str] = Field(default={}, description="free; `clusterSelector` chooses clusters by them")
     annotations: dict[str, str] = Field(default={}, description="free, for your own tools")
 
 

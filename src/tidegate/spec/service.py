@@ -134,6 +134,8 @@ class Placement(Strict):
     )
     spread: Spread = Field(default=Spread(), description="protection against the loss of a cluster")
     overflow: Overflow = Field(default=Overflow(), description="when to use the next cluster")
+    clusterSelector: dict[str, str] = Field(default={}, description="labels a cluster must have")
+    tolerations: tuple[str, ...] = Field(default=(), description="taints of clusters this service may use all the same")
 
     @model_validator(mode="after")
     def _each_once(self) -> Placement:

@@ -1,0 +1,219 @@
+"""Placement over several clusters: overflow, spread, quota, way back, preemption, what cannot be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from policy.world import World, cluster, service
+from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.observed import GatewaySeen, Intent
+from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.policy.tick import tick
+from tidegate.spec.resolve import PoolKey
+
+
+def spread_over(*names: str, **placement: object) -> dict[str, object]:
+    return {"placement": {"clusters": list(names), **placement}}
+
+
+def counts(world: World, *names: str) -> tuple[int, ...]:
+    return tuple(len(world.alive(n)) for n in names)
+
+
+def test_the_next_cluster_takes_what_does_not_fit_in_the_same_tick():
+    world = World(
+        (service(**spread_over("a", "b", "c")),), (cluster("a", 2), cluster("b", 3), cluster("c", 9)), wanted=7
+    )
+    assert counts(world.tick(), "a", "b", "c") == (2, 3, 2)
+
+
+def test_overflow_is_taken_back_when_room_returns_one_by_one_and_never_below_wanted():
+    world = World((service(**spread_over("a", "b")),), (cluster("a", 2), cluster("b", 9)), wanted=5).ticks(until=10)
+    assert counts(world, "a", "b") == (2, 3)
+    world.clusters = (cluster("a", 20), cluster("b", 9))
+    world.ticks(until=40)
+    assert counts(world, "a", "b") == (2, 3), "a cluster must have had room for a minute"
+    for _ in range(200):
+        world.tick()
+        assert len(world.serving) >= 5
+        assert len(world.alive()) <= 7
+    assert counts(world, "a", "b") == (5, 0)
+
+
+def test_nothing_is_taken_back_to_a_cluster_that_would_be_nearly_full_again():
+    world = World((service(**spread_over("a", "b")),), (cluster("a", 2), cluster("b", 9)), wanted=3).ticks(until=10)
+    world.clusters = (cluster("a", 3.2), cluster("b", 9))
+    world.ticks(until=300)
+    assert counts(world, "a", "b") == (2, 1)
+
+
+def test_scale_down_gives_the_last_preferred_cluster_back_first():
+    world = World((service(**spread_over("a", "b")),), (cluster("a", 2), cluster("b", 9)), wanted=5).ticks(until=10)
+    world.wanted = 2
+    world.ticks(until=20)
+    assert counts(world, "a", "b") == (2, 0)
+
+
+def test_max_share_bounds_every_cluster():
+    spec = spread_over("a", "b", "c", spread={"maxShare": "50%"})
+    world = World((service(**spec),), (cluster("a"), cluster("b"), cluster("c")), wanted=6).tick()
+    assert max(counts(world, "a", "b", "c")) == 3
+
+
+def test_min_clusters_spreads_before_it_fills():
+    spec = spread_over("a", "b", "c", spread={"minClusters": 3})
+    world = World((service(**spec),), (cluster("a"), cluster("b"), cluster("c")), wanted=5).tick()
+    assert min(counts(world, "a", "b", "c")) >= 1
+
+
+def test_a_quota_bounds_a_service_in_a_cluster():
+    clusters = (cluster("a", quota={"ocr": {"cpu": 2}}), cluster("b"))
+    world = World((service(**spread_over("a", "b")),), clusters, wanted=5).ticks(until=30)
+    assert counts(world, "a", "b") == (2, 3)
+
+
+def test_taints_keep_services_off_that_do_not_tolerate_them():
+    clusters = (cluster("gpu", taints=["gpu"]), cluster("plain"))
+    assert counts(World((service(),), clusters, wanted=2).tick(), "gpu", "plain") == (0, 2)
+    tolerant = service(placement={"clusters": ["gpu"], "tolerations": ["gpu"]})
+    assert counts(World((tolerant,), clusters, wanted=2).tick(), "gpu", "plain") == (2, 0)
+
+
+def test_batch_goes_where_it_is_cheapest_and_interactive_where_it_is_near():
+    far = cluster("cheap-far", region="far", price={"cpu": 0.01}, distance={"": 0.08})
+    near = cluster("dear-near", region="near", price={"cpu": 0.05})
+    batch = service("reports", placement={"latencyClass": "batch"})
+    world = World((batch,), (near, far), wanted=2).tick()
+    assert counts(world, "cheap-far", "dear-near") == (2, 0)
+
+
+def test_a_price_change_moves_batch_only_when_it_pays_for_itself():
+    batch = service("reports", placement={"latencyClass": "batch"})
+    world = World((batch,), (cluster("a", price={"cpu": 0.05}), cluster("b", price={"cpu": 0.06})), wanted=2)
+    world.ticks(until=100)
+    assert counts(world, "a", "b") == (2, 0)
+    world.clusters = (cluster("a", price={"cpu": 0.05}), cluster("b", price={"cpu": 0.048}))
+    world.ticks(until=300)
+    assert counts(world, "a", "b") == (2, 0), "four per cent are not worth a move"
+    world.clusters = (cluster("a", price={"cpu": 0.05}), cluster("b", price={"cpu": 0.02}))
+    world.ticks(until=500)
+    assert counts(world, "a", "b") == (0, 2)
+
+
+def wants_each(**wanted: int):  # type: ignore[no-untyped-def]
+    def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
+        return ScaleResult(wanted[inp.spec.key.service], memory, ())
+
+    return scale
+
+
+class Region(World):
+    """A world where each service wants its own number."""
+
+    each: dict[str, int]
+
+    def tick(self, after_s: float = 1.0) -> World:
+        self.at += after_s
+        self._live()
+        self.last = tick(self.specs, self.observed(), self.memory, scale=wants_each(**self.each))
+        self.memory = self.last.memory
+        for action in self.last.actions:
+            self._obey(action)
+        return self
+
+
+def test_interactive_displaces_batch_by_draining_and_only_as_much_as_it_needs():
+    batch = service("reports", placement={"latencyClass": "batch"}, resources={"cpu": 2})
+    world = Region((batch, service("face")), (cluster("a", 8),))
+    world.each = {"reports": 3, "face": 2}
+    world.ticks(until=10)
+    assert world.plan(PoolKey("face")).pending == 0
+    world.each = {"reports": 3, "face": 4}
+    world.ticks(until=30)
+    assert world.plan(PoolKey("face")).ready == 4
+    assert world.plan(PoolKey("reports")).ready == 2
+    causes = {t.cause for t in world.last.transitions} | {m.cause for m in world.memory.replicas.values()}
+    assert not any("face" in c for c in causes)
+    assert sum("reports" in name for name in world.stopped()) == 1
+
+
+def test_batch_never_displaces_anybody():
+    batch = service("reports", placement={"latencyClass": "batch"})
+    world = Region((batch, service("face")), (cluster("a", 4),))
+    world.each = {"reports": 5, "face": 4}
+    world.ticks(until=20)
+    assert (world.plan(PoolKey("face")).ready, world.plan(PoolKey("reports")).pending) == (4, 5)
+
+
+# -- failure -----------------------------------------------------------------------------------------------------
+
+
+def cut_off(world: World, name: str, *, up: bool) -> None:
+    """Cluster `name` cannot be seen; its replicas still answer the gateway, or not."""
+    world.hidden = {name}
+    world.gateway_sees_up = up
+
+
+class Cut(World):
+    gateway_sees_up = True
+
+    def observed(self):  # type: ignore[no-untyped-def]
+        seen = super().observed()
+        hidden = {r.id for r in self.replicas.values() if r.cluster in self.hidden}
+        servers = {n: replace(s, up=self.gateway_sees_up or n not in hidden) for n, s in seen.gateway.servers.items()}
+        return replace(seen, gateway=GatewaySeen(seen.gateway.version, servers))
+
+
+@pytest.fixture
+def two() -> Cut:
+    spec = spread_over("a", "b", spread={"maxShare": "50%"})
+    return Cut((service(**spec),), (cluster("a"), cluster("b")), wanted=4).ticks(until=10)  # type: ignore[return-value]
+
+
+def test_a_cluster_cut_off_from_us_but_serving_keeps_everything(two: Cut):
+    cut_off(two, "a", up=True)
+    before = two.alive()
+    two.ticks(until=120)
+    assert two.alive() == before
+    assert len(two.serving) == 4
+
+
+def test_a_dead_cluster_is_made_up_for_elsewhere_and_nothing_is_deleted(two: Cut):
+    cut_off(two, "a", up=False)
+    lost = two.alive("a")
+    two.services = (service(**spread_over("a", "b")),)
+    two.ticks(until=30)
+    assert len(two.alive("b")) == 4
+    assert two.stopped() == []
+    assert set(lost) <= set(two.memory.replicas)
+
+
+def test_a_cluster_that_returns_causes_no_storm(two: Cut):
+    two.services = (service(**spread_over("a", "b")),)
+    cut_off(two, "a", up=False)
+    two.ticks(until=60)
+    started = len(two.started())
+    two.hidden, two.gateway_sees_up = set(), True
+    for _ in range(60):
+        two.tick()
+        assert len(two.serving) >= 4
+    assert len(two.alive()) == 4
+    assert len(two.started()) == started
+
+
+def test_an_operator_drains_a_cluster_and_nothing_new_starts_there():
+    world = World(clusters=(cluster("a"), cluster("b")), wanted=3).ticks(until=8)
+    world.intents = (Intent("drain", "a", at=world.at),)
+    world.ticks(until=60)
+    assert counts(world, "a", "b") == (0, 3)
+
+
+def test_removing_a_clusters_manifest_empties_it():
+    world = World(clusters=(cluster("a"), cluster("b")), wanted=3).ticks(until=8)
+    world.clusters = (cluster("b"),)
+    states = [m.state for m in world.tick().memory.replicas.values()]
+    assert states.count(ReplicaState.STARTING) >= 1
+    world.ticks(until=40)
+    assert counts(world, "a", "b") == (0, 3)
