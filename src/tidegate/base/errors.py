@@ -6,6 +6,7 @@ TidegateError
 ├── CommandError       a program named in a manifest cannot be found or may not be run
 ├── RuntimeFault       a runtime could not do what it was told (start, stop, read logs)
 ├── GatewayError       the proxy is missing, refuses its configuration or does not answer its socket
+├── ScreenUnavailable  the Lua interpreter that screens media outside the proxy is not installed
 ├── ProbeError         a probe cannot be run at all (a probe that runs and fails is a verdict, not an error)
 ├── StoreError         the journal or the spec store cannot be read or written
 ├── ControlError       the running control process cannot be reached or refuses a request
@@ -46,6 +47,10 @@ class RuntimeFault(TidegateError):
 
 class GatewayError(TidegateError):
     """The proxy is missing, refuses its configuration or does not answer."""
+
+
+class ScreenUnavailable(TidegateError):
+    """Media cannot be screened in Python: the interpreter is missing."""
 
 
 class ProbeError(TidegateError):

@@ -1,0 +1,82 @@
+--- Where a reader takes its bytes from: a stretch of the request body, or base64 text decoded as far as it is read.
+--
+-- A reader asks `src:at(offset, n)` and gets a string and the index in it from which `n` bytes are there: nothing is
+-- copied. It never sees a short read: asking past the end raises.
+--   source.TRUNCATED  the medium ends before the byte that its own header promises
+--   source.MORE       the byte exists, but not in the window at hand; read again with the whole body
+-- `src.total` is the size of the medium in bytes.
+
+local source = {}
+
+source.TRUNCATED = { code = "media_truncated" }
+source.MORE = { code = "more" }
+source.CONTRADICTORY = { code = "media_contradictory" }
+source.COMPLEX = { code = "media_too_complex" }
+
+local Source = {}
+Source.__index = Source
+
+function Source:at(offset, n)
+  local last = offset + n
+  if last > self.size or offset < 0 then
+    if last > self.total or offset < 0 then
+      error(source.TRUNCATED, 0)
+    end
+    if not self.extend then
+      error(source.MORE, 0)
+    end
+    self:extend(last)
+    if last > self.size then
+      error(source.TRUNCATED, 0)
+    end
+  end
+  return self.data, self.first + offset
+end
+
+--- The byte at `offset`, 0 to 255.
+function Source:byte(offset)
+  local data, i = self:at(offset, 1)
+  return data:byte(i)
+end
+
+--- `n` bytes as a string. For short things: names, tags.
+function Source:text(offset, n)
+  local data, i = self:at(offset, n)
+  return data:sub(i, i + n - 1)
+end
+
+--- string.unpack at `offset`; `n` is the number of bytes the format takes.
+function Source:unpack(format, n, offset)
+  local data, i = self:at(offset, n)
+  return string.unpack(format, data, i)
+end
+
+--- Everything up to the end is at hand after this (or MORE is raised).
+function Source:all()
+  if self.total > 0 then
+    self:at(self.total - 1, 1)
+  end
+  return self
+end
+
+--- `size` bytes of `data` from index `first`; `total` is the whole medium's size where only its front is at hand.
+function source.bytes(data, first, size, total)
+  return setmetatable({ data = data, first = first, size = size, total = total or size }, Source)
+end
+
+--- A source whose bytes come from `decode(n)`: returns the first `n` bytes or more (all, when there are fewer).
+function source.lazy(total, decode)
+  local made = source.bytes("", 1, 0, total)
+  function made:extend(wanted)
+    -- Grow in steps of eight, so all the decoding together stays below 8/7 of the last one.
+    local goal = math.max(wanted, 8 * self.size, 384)
+    self.data = decode(math.min(goal, self.total))
+    self.size = #self.data
+    if self.size >= self.total or self.size < wanted then
+      self.total = self.size
+    end
+  end
+  return made
+end
+
+return source

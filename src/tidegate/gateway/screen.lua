@@ -1,0 +1,44 @@
+--- HAProxy binding of the media screen. Load it with `lua-load-per-thread`, with `lua/?.lua` on the Lua path.
+--
+--   fetch   lua.media_head(LIMITS)   the record of a raw body from its first bytes, which the configuration has put in
+--                                    `txn.media_head`; `more:...` when they do not tell
+--   action  lua.media_body LIMITS    reads the whole buffered body and sets `txn.media` to its record
+--
+-- The fetch is the cheap one: it copies the head alone. It serves raw bodies whose header lies in front; the action serves
+-- what is left (multipart, JSON, forms, indexes at the end of a file) and lets other requests run while it works.
+-- A converter would be cheaper still, but HAProxy cuts what it hands to one at the first zero byte.
+
+local screen = require("media.screen")
+
+-- A fault in the screen itself must not let a request pass as small: it counts as unread, as large as its bytes allow.
+local function fallback(fault, size)
+  core.Alert("media screen: " .. tostring(fault))
+  return screen.unreadable(size)
+end
+
+local function head(txn)
+  return txn:get_var("txn.media_head") or "", txn.sf:req_hdr("content-type"), txn.sf:req_hdr("content-encoding")
+end
+
+core.register_fetches("media_head", function(txn, limits)
+  local data, content_type, encoding = head(txn)
+  local total = tonumber(txn.sf:req_body_size()) or 0
+  local ok, record = pcall(screen.head, data, content_type, limits, { total = total, encoding = encoding })
+  return ok and record or fallback(record, total)
+end)
+
+core.register_action("media_body", { "http-req" }, function(txn, limits)
+  local data = txn.sf:req_body() or ""
+  local total = tonumber(txn.sf:req_body_size()) or 0
+  local ok, record = pcall(screen.body, data, txn.sf:req_hdr("content-type"), limits, {
+    total = total,
+    encoding = txn.sf:req_hdr("content-encoding"),
+    base64 = function(text)
+      return txn.c:b64dec(text)
+    end,
+  })
+  txn:set_var("txn.media", ok and record or fallback(record, math.max(#data, total)))
+  if #data > 1048576 then
+    collectgarbage() -- a big body is not kept until the collector finds the time
+  end
+end, 1)

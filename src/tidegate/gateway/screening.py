@@ -1,0 +1,259 @@
+"""The media screen for Python: the same Lua that runs in the proxy, so that the two cannot disagree.
+
+`screen_bytes` runs it in process through lupa (extra `screen`); `screen_lines` gives the proxy configuration that
+runs it per request. Facts are read here, pools are chosen elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, cast
+
+from tidegate.base.errors import ScreenUnavailable
+
+WINDOW_BYTES: Final = 16_384
+"""First bytes that are read of a raw body."""
+
+SECOND_WINDOW_BYTES: Final = 262_144
+"""First bytes that are read when the window did not tell: camera files carry previews and profiles in front."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """What a service accepts. None: no limit of that kind. One medium, unless the name says total.
+
+    Pixels are width times height; `side` is the longer edge in pixels.
+    """
+
+    pixels: int | None = None
+    side: int | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    bytes: int | None = None
+    count: int | None = None
+    total_pixels: int | None = None
+    total_seconds: float | None = None
+    total_bytes: int | None = None
+    kinds: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    required: bool = False
+
+    def text(self) -> str:
+        """The limits as the Lua and the proxy configuration take them: `pixels=64000000;kinds=image+audio`."""
+        numbers = (
+            (f.name, getattr(self, f.name)) for f in fields(self) if f.name not in {"kinds", "types", "required"}
+        )
+        parts = [f"{name}={value}" for name, value in numbers if value is not None]
+        parts += [
+            f"{name}={'+'.join(words)}" for name, words in (("kinds", self.kinds), ("types", self.types)) if words
+        ]
+        return ";".join([*parts, "required=1"] if self.required else parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """One medium of a request. `exact` is false when sizes are upper bounds judged from the bytes."""
+
+    kind: str
+    type: str
+    width: int
+    height: int
+    pixels: int
+    frames: int
+    seconds: float
+    sample_rate: int
+    channels: int
+    bytes: int
+    exact: bool
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What the media of one request are: of each number the largest, and the sum over all media.
+
+    `refusal` is None or a stable code (docs/screening.md). `known` is false when a number is an upper bound judged from
+    the bytes because the medium could not be read. Type, size in pixels, rate and channels are those of the largest.
+    """
+
+    refusal: str | None
+    kind: str
+    type: str
+    width: int
+    height: int
+    pixels: int
+    frames: int
+    seconds: float
+    sample_rate: int
+    channels: int
+    bytes: int
+    count: int
+    known: bool
+    total_pixels: int
+    total_frames: int
+    total_seconds: float
+    total_bytes: int
+    media: tuple[Medium, ...] = ()
+
+
+def screen_bytes(data: bytes, content_type: str = "", limits: MediaLimits | None = None) -> MediaFacts:
+    """What the gateway sees in a request body.
+
+    Args:
+        data: the whole body.
+        content_type: the request's Content-Type; it tells containers (multipart, JSON, form) from raw media.
+        limits: what the service accepts.
+
+    Raises:
+        ScreenUnavailable: lupa is not installed.
+    """
+    record, media = _screen()(data, content_type, (limits or MediaLimits()).text())
+    return _facts(record, media)
+
+
+def lua_path() -> Path:
+    """The folder that holds `screen.lua` and `lua/`."""
+    return Path(str(files("tidegate.gateway")))
+
+
+def load_lines() -> tuple[str, ...]:
+    """Lines of the proxy's `global` section that load the screen, one Lua state per thread."""
+    here = lua_path()
+    return (f"lua-prepend-path {here}/lua/?.lua", f"lua-load-per-thread {here}/screen.lua")
+
+
+_TEXTS: Final = {"kind": 2, "type": 3}
+_INTEGERS: Final = {
+    "width": 4,
+    "height": 5,
+    "pixels": 6,
+    "frames": 7,
+    "milliseconds": 8,
+    "sample_rate": 9,
+    "channels": 10,
+    "bytes": 11,
+    "count": 12,
+    "known": 13,
+    "total_pixels": 14,
+    "total_frames": 15,
+    "total_milliseconds": 16,
+    "total_bytes": 17,
+}
+"""Field of the record for each variable `txn.media_NAME`."""
+
+_FIELDS: Final = _TEXTS | _INTEGERS
+_HEADERS: Final = {
+    "type": 3,
+    "width": 4,
+    "height": 5,
+    "pixels": 6,
+    "frames": 7,
+    "seconds": 18,
+    "bytes": 11,
+    "count": 12,
+    "known": 13,
+}
+"""Field of the record for each request header `x-media-NAME`."""
+
+
+def screen_lines(
+    limits: MediaLimits, condition: str = "", variables: Collection[str] = tuple(_FIELDS)
+) -> tuple[str, ...]:
+    """Lines of a `frontend` or `backend` that screen a request; they belong after `http-request wait-for-body`.
+
+    They set `txn.media` (the record), the variables asked for, and the `x-media-*` request headers; any such header of
+    the client is removed. `txn.media_code` is `ok` or the refusal.
+
+    Args:
+        limits: what the service accepts.
+        condition: ACLs that tell the service's requests (`is_fusion`), when several share the section; no `or` in it.
+        variables: names of docs/screening.md to set as `txn.media_NAME`, beside `code`.
+
+    Raises:
+        ValueError: a variable of another name.
+    """
+    when, also = (f" if {condition}", f" {condition}") if condition else ("", "")
+    text = limits.text() or "-"
+    more = f" if{also} {{ var(txn.media) -m beg more: }}"
+    lines = [f"http-request del-header x-media- -m beg{when}"]
+    for window, on in ((WINDOW_BYTES, when), (SECOND_WINDOW_BYTES, more)):
+        lines += [
+            f"http-request set-var(txn.media_head) req.body,bytes(0,{window}){on}",
+            f"http-request set-var(txn.media) lua.media_head({text}){on}",
+        ]
+    lines += [
+        f"http-request unset-var(txn.media_head){when}",
+        f"http-request lua.media_body {text}{more}",
+        f"http-request set-var(txn.media_code) var(txn.media),field(1,:){when}",
+    ]
+    for name in variables:
+        if name not in _FIELDS:
+            raise ValueError(f"no media variable is called {name!r}; there are {', '.join(_FIELDS)}")
+        number = ",add(0)" if name in _INTEGERS else ""
+        lines.append(f"http-request set-var(txn.media_{name}) var(txn.media),field({_FIELDS[name]},:){number}{when}")
+    lines += [
+        f"http-request set-header x-media-{name} %[var(txn.media),field({n},:)]{when}" for name, n in _HEADERS.items()
+    ]
+    return tuple(lines)
+
+
+def _facts(record: str, media: Iterable[Any]) -> MediaFacts:
+    code, kind, type_, *rest = record.split(":")
+    n = [int(text) for text in rest[:-1]]
+    return MediaFacts(
+        None if code == "ok" else code,
+        kind,
+        type_,
+        *n[:4],
+        n[4] / 1000,
+        *n[5:9],
+        bool(n[9]),
+        *n[10:12],
+        n[12] / 1000,
+        n[13],
+        tuple(media),
+    )
+
+
+@functools.cache
+def _screen() -> Callable[[bytes, str, str], tuple[str, list[Medium]]]:
+    try:
+        from lupa import lua54
+    except ImportError as error:
+        raise ScreenUnavailable("screening in Python needs lupa: pip install 'tidegate[screen]'") from error
+    return load_screen(lua54.LuaRuntime)
+
+
+def load_screen(runtime: Callable[..., Any]) -> Callable[[bytes, str, str], tuple[str, list[Medium]]]:
+    """The screen in a new Lua state of `runtime` (a lupa `LuaRuntime` class). Not for use by two threads at once."""
+    lua = runtime(encoding=None, unpack_returned_tuples=True, register_eval=False)
+    lua.globals()[b"package"][b"path"] = f"{lua_path()}/lua/?.lua".encode()
+    body = lua.eval(b'require("media.screen").body')
+
+    def run(data: bytes, content_type: str, limits: str) -> tuple[str, list[Medium]]:
+        record, media = body(data, content_type.encode("latin-1", "replace"), limits.encode())
+        return cast(bytes, record).decode(), [_medium(one) for one in media.values()]
+
+    return run
+
+
+def _medium(table: Any) -> Medium:
+    fault = table[b"code"]
+    return Medium(
+        table[b"kind"].decode(),
+        table[b"type"].decode(),
+        table[b"width"],
+        table[b"height"],
+        table[b"pixels"],
+        table[b"frames"],
+        table[b"milliseconds"] / 1000,
+        table[b"rate"],
+        table[b"channels"],
+        table[b"bytes"],
+        table[b"exact"] is not False,
+        fault.decode() if fault else None,
+    )
