@@ -12,7 +12,8 @@ leave after `patience_s`: in the queue they are taken out, on a replica the work
     load = pool.measure()               # IntervalStats: a model.observed.PoolLoad of what happened since the last one
     pool.drain("r1")
 
-Times are seconds from the start of the simulation. Exact: no time step; the order of events decides.
+Times are seconds from the start of the simulation, so that they are small and sums of them stay exact. There is no time
+step; the order of events decides.
 Called by `world` and `single`.
 """
 
@@ -64,6 +65,7 @@ class Pool:
 
     Attributes:
         now: how far it has come, seconds.
+        epoch: what second 0 is on the clock of those who read measurements.
     """
 
     def __init__(
@@ -77,9 +79,11 @@ class Pool:
         tries: int = 2,
         cancel_in_service: bool = False,
         at: float = 0.0,
+        epoch: float = 0.0,
         compile: bool | None = None,
     ) -> None:
         self.slots = slots
+        self.epoch = epoch
         self.compiled = whether_to_compile(compile)
         self._loops = _fast() if self.compiled else kernel
         self._replicas: dict[str, _Replica] = {}
@@ -197,7 +201,7 @@ class Pool:
         real, whole, now = self._state.real, self._state.whole, self.now
         in_flight, queued = self.in_flight, self.queued
         stats = IntervalStats(
-            at=now,
+            at=self.epoch + now,
             interval_s=now - self._measured_at,
             arrivals=int(whole[kernel.ARRIVALS]),
             finished=int(whole[kernel.FINISHED]),
