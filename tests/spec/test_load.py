@@ -50,8 +50,8 @@ REFUSALS = [
      " Give a value or take the line out."),
     ("variable name", "env: {9x: a}", 'chat.yaml:6: spec.env.9x: "9x" is not a variable name. '
      "Use letters, digits and _, not starting with a digit."),
-    ("PORT is ours", 'env: {PORT: "80"}', "chat.yaml:6: spec.env.PORT: PORT is set by Tidegate to the port of each "
-     "replica. Take it out, or set spec.port."),
+    ("PORT is ours", 'env: {PORT: "80"}', "chat.yaml:6: spec.env.PORT: PORT is set by Tidegate to where each replica "
+     "must listen. Take it out."),
     ("duration", "promise: {within: soon}", 'chat.yaml:6: spec.promise.within: got "soon", expected a duration such as '
      '"500ms", "30s", "1m30s", "2h".'),
     ("ratio", "promise: {success: 99.95}", 'chat.yaml:6: spec.promise.success: got 99.95, expected a percentage such as '

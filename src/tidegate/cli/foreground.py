@@ -5,42 +5,65 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from tidegate.cli.changes import changes
 from tidegate.cli.output import console
-from tidegate.control.run import serve
+from tidegate.cli.ready import WhenReady
 from tidegate.control.settings import Settings
 from tidegate.model.status import Status, status_json
 from tidegate.spec.load import Loaded
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 OnStatus = Callable[[Status], None]
 REFRESH_PER_S = 4
 JSON_EVERY_S = 1.0
 
 
-def run_here(loaded: Loaded, settings: Settings, *, as_json: bool) -> None:
-    """Run until Ctrl-C, SIGTERM or `tidegate down`; returns when everything has been drained and stopped."""
+class Serve(Protocol):
+    """`control.run.serve`: runs until everything is stopped; cancelling it asks for draining."""
+
+    def __call__(self, manifests: Loaded, settings: Settings, *, on_status: OnStatus) -> Awaitable[None]: ...
+
+
+def run_here(
+    loaded: Loaded, settings: Settings, serve: Serve, *, as_json: bool = False, when_ready: str | None = None
+) -> None:
+    """Run until Ctrl-C, SIGTERM or `tidegate down`; returns when everything has been drained and stopped.
+
+    Args:
+        when_ready: a shell command, run once as soon as every service answers.
+    """
     target = console()
     with _json_lines() if as_json else _live_table(target) if target.is_terminal else _plain_lines() as show:
-        asyncio.run(_until_told(loaded, settings, show))
+        ready = WhenReady(when_ready, lambda line: typer.echo(line, err=as_json))
+        asyncio.run(_until_told(loaded, settings, serve, show, ready))
+    if not as_json:
+        typer.echo("stopped")
 
 
-async def _until_told(loaded: Loaded, settings: Settings, show: OnStatus) -> None:
+async def _until_told(loaded: Loaded, settings: Settings, serve: Serve, show: OnStatus, ready: WhenReady) -> None:
     """Serve; the first signal asks for draining (by cancelling), a second one gives that up."""
-    serving = asyncio.create_task(serve(loaded, settings, on_status=show))
+
+    def on_status(status: Status) -> None:
+        show(status)
+        ready.look(status)
+
+    serving = asyncio.ensure_future(serve(loaded, settings, on_status=on_status))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    finally:
+        await ready.close()
 
 
 @contextlib.contextmanager
@@ -53,14 +76,13 @@ def _live_table(target: Console) -> Iterator[OnStatus]:
 
     latest: list[Status] = []
 
-    def picture() -> object:
+    def picture() -> RenderableType:
         if not latest:
             return Text("starting ...")
         return render(latest[0], most_replicas=max(5, target.height - 14))
 
-    with Live(console=target, get_renderable=picture, refresh_per_second=REFRESH_PER_S):  # type: ignore[arg-type]
+    with Live(console=target, get_renderable=picture, refresh_per_second=REFRESH_PER_S):
         yield lambda status: latest.__setitem__(slice(None), [status])
-    typer.echo("stopped")
 
 
 @contextlib.contextmanager
@@ -75,7 +97,6 @@ def _plain_lines() -> Iterator[OnStatus]:
         before = status
 
     yield show
-    typer.echo("stopped")
 
 
 @contextlib.contextmanager

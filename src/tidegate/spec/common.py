@@ -71,8 +71,8 @@ def _variable_names(env: dict[str, str]) -> dict[str, str]:
             raise fault(
                 f"{shown(name)} is not a variable name. Use letters, digits and _, not starting with a digit", name
             )
-        if name == "PORT":
-            raise fault("PORT is set by Tidegate to the port of each replica. Take it out, or set spec.port", name)
+        if name in ("PORT", "HOST"):
+            raise fault(f"{name} is set by Tidegate to where each replica must listen. Take it out", name)
     return env
 
 

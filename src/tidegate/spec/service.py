@@ -258,7 +258,7 @@ class MediaServiceSpec(Strict):
     workingDir: DirectoryPath | None = Field(
         default=None, description="directory it runs in, relative to the manifest; default: the manifest's directory"
     )
-    env: Env = Field(default={}, description="environment variables; `PORT` is set by Tidegate")
+    env: Env = Field(default={}, description="environment variables; `PORT` and `HOST` are set by Tidegate")
     port: Port | None = Field(default=None, description="port it listens on; default: a free one, given as `$PORT`")
     concurrency: Whole = Field(default=1, ge=1, le=10_000, description="requests one replica works on at a time")
     resources: Resources = Field(default=Resources(), description="per replica")

@@ -29,12 +29,17 @@ def up(
         Path | None,
         typer.Option("--state", help="Directory of everything that must survive [default: .tidegate or TIDEGATE_HOME]"),
     ] = None,
+    when_ready: Annotated[
+        str | None,
+        typer.Option("--when-ready", metavar="COMMAND", help="Shell command run once when everything answers."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the services in the manifests here.
 
     In the foreground, with a live table on a terminal and plain lines otherwise (with --json a line of JSON a second).
-    Ctrl-C drains and stops everything.
+    Ctrl-C drains and stops everything. The command of --when-ready finds the addresses in TIDEGATE_GATEWAY and
+    TIDEGATE_PAGE.
     """
     import os
 
@@ -45,6 +50,8 @@ def up(
     loaded = load(given_files(files))
     warn(loaded.warnings)
     settings = Settings.from_env(os.environ, host=host, port=port, page_port=page_port, state=state)
-    from tidegate.cli.foreground import run_here  # every adapter comes with it: not before the manifests are right
+    # Every adapter comes with these: not before the manifests are right.
+    from tidegate.cli.foreground import run_here
+    from tidegate.control.run import serve
 
-    run_here(loaded, settings, as_json=as_json)
+    run_here(loaded, settings, serve, as_json=as_json, when_ready=when_ready)
