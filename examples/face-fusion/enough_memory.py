@@ -1,21 +1,20 @@
-"""Liveness: too little memory is a fault although the port still answers. Linux only: it reads /proc.
+"""Liveness: too little memory is a fault although the port still answers. For Linux: it reads /proc.
 
 A replica short of memory does not fail its next health check; it fails its next large picture.
 """
 
-import json
-import os
-import sys
 from pathlib import Path
+
+from tidegate.probe import replica, unknown
 
 LEAST_MIB = 256  # a close-up in 4K needs about 110 MiB on top of what an idle replica holds; twice that, and some
 
-fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-free = int(fields["MemAvailable"].split()[0]) // 1024
-replica = json.loads(os.environ["TIDEGATE_PROBE"])
-used = 0
-if replica.get("pid"):
-    status = Path(f"/proc/{replica['pid']}/status").read_text().splitlines()
-    used = next((int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS")), 0)
-print(f"{free} MiB free on the machine, the replica holds {used} MiB; at least {LEAST_MIB} MiB should be free")
-sys.exit(0 if free >= LEAST_MIB else 1)
+
+def check() -> tuple[bool, str]:
+    """Whether the machine has enough memory left for the replica's next picture."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        unknown("there is no /proc/meminfo here")
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    free, held = int(fields["MemAvailable"].split()[0]) >> 10, replica.memory_bytes >> 20
+    return free >= LEAST_MIB, f"{free} MiB are free, the replica holds {held} MiB; {LEAST_MIB} MiB should be free"

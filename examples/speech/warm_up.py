@@ -1,21 +1,16 @@
 """Prepare and verify: a known recording has three sentences, and they are found."""
 
-import json
-import os
-import sys
-import urllib.request
 from pathlib import Path
 
-replica = json.loads(os.environ["TIDEGATE_PROBE"])
-recording = Path(__file__).parent / "speech_segments" / "recordings" / "austen.flac"
-request = urllib.request.Request(
-    f"http://{replica['address']}/v1/segments", recording.read_bytes(), {"content-type": "audio/flac"}
-)
-try:
-    with urllib.request.urlopen(request, timeout=15) as answer:
-        found = len(json.load(answer)["segments"])
-except (OSError, ValueError) as error:
-    print(f"the warm-up recording failed: {error}")
-    sys.exit(1)
-print(f"found {found} segments of speech in the example, expected 3")
-sys.exit(0 if found == 3 else 1)
+from tidegate.probe import replica
+
+RECORDING = Path(__file__).parent / "speech_segments" / "recordings" / "austen.flac"
+
+
+def check() -> tuple[bool, str]:
+    """Whether the replica hears what there is to hear."""
+    answer = replica.post("/v1/segments", RECORDING.read_bytes(), headers={"content-type": "audio/flac"}, timeout=15)
+    if not answer.ok:
+        return False, f"the recording was answered with {answer.status}: {answer.text[:200]}"
+    found = len(answer.json()["segments"])
+    return found == 3, f"found {found} segments of speech in the example, expected 3"

@@ -68,3 +68,16 @@ def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         except httpx.TransportError:
             time.sleep(0.02)  # between two looks at the condition, not instead of one
     raise AssertionError(f"{url} did not say ready within 20 s")
+
+
+@pytest.fixture(scope="session")
+def probe() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a probe script of a service by hand: against the service itself, or another address."""
+    return _probe
+
+
+def _probe(service: Service, script: str, address: str | None = None) -> subprocess.CompletedProcess[str]:
+    told = ["--address", address or service.url.removeprefix("http://"), "--pid", str(service.process.pid)]
+    run = [sys.executable, "-m", "tidegate.probe", *told, str(service.folder / script)]
+    env = os.environ | {"PYTHONPATH": str(EXAMPLES.parent / "src")}
+    return subprocess.run(run, env=env, capture_output=True, text=True, timeout=20, check=False)

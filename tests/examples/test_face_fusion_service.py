@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import signal
 import subprocess
@@ -238,22 +237,14 @@ def test_opencv_gets_as_many_threads_as_there_are_cores(environ, threads):
 
 
 @pytest.mark.parametrize("script", ["warm_up.py", "golden.py", "enough_memory.py"])
-def test_probe_scripts_are_content_with_a_good_replica(service, script):
-    ended = _probe(service, script, service.url)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+def test_probe_scripts_are_content_with_a_good_replica(service, probe, script):
+    ended = probe(service, script)
+    assert (ended.returncode, ended.stderr.strip()) == (0, "healthy"), ended.stdout
     assert ended.stdout.strip()
 
 
 @pytest.mark.parametrize("script", ["warm_up.py", "golden.py"])
-def test_probe_scripts_say_why_a_dead_replica_is_not_healthy(service, script):
-    ended = _probe(service, script, "http://127.0.0.1:1")
-    assert ended.returncode == 1
+def test_probe_scripts_say_why_a_dead_replica_is_not_healthy(service, probe, script):
+    ended = probe(service, script, "127.0.0.1:1")
+    assert (ended.returncode, ended.stderr.strip()) == (1, "unhealthy")
     assert "refused" in ended.stdout
-    assert "Traceback" not in ended.stderr
-
-
-def _probe(service, script: str, url: str) -> subprocess.CompletedProcess[str]:
-    told = {"replica": "replica-1", "address": url.removeprefix("http://"), "pid": service.process.pid}
-    env = os.environ | {"TIDEGATE_PROBE": json.dumps(told)}
-    run = [sys.executable, service.folder / script]
-    return subprocess.run(run, env=env, capture_output=True, text=True, timeout=20, check=False)
