@@ -1,0 +1,183 @@
+"""`tidegate report`: the before/after table from the journal."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidegate.base.clock import Clock, SystemClock
+from tidegate.base.errors import TidegateError, UnitError
+from tidegate.base.units import parse_seconds
+from tidegate.control.settings import Settings
+from tidegate.model.journal import Entry, Kind
+from tidegate.report.measure import report as compute
+from tidegate.report.render import period, to_csv, to_html, to_json
+from tidegate.report.table import headline, rows, title, verdict
+from tidegate.report.values import Case, Measured, Report, Window
+from tidegate.sim.engine import Pool
+from tidegate.sim.requests import Requests, ServiceTime
+from tidegate.spec.cluster import Cluster
+from tidegate.spec.resolve import Specs
+from tidegate.spec.service import MediaService
+from tidegate.store.journal import Journal
+
+PLAIN_REQUESTS = 300_000
+"""Up to this many are simulated without compiling: a few seconds."""
+MOST_REQUESTS = 50_000_000
+SEED = 1
+_LIVES = (Kind.TRANSITION, Kind.ACTION, Kind.DECISION)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class NothingRecorded(TidegateError):
+    """The journal has nothing to report on."""
+
+
+def collect(
+    journal: Journal,
+    *,
+    since: float | None,
+    until: float | None,
+    service: str | None,
+    simulate: Callable[[Case], float | None],
+) -> Report:
+    """The report of a journal: from `since` (its first entry) until `until` (its last one), epoch seconds.
+
+    Raises:
+        NothingRecorded: no manifests or no entries, no such service.
+        StoreError: the journal cannot be read.
+    """
+    stored = journal.load_specs()
+    if stored is None:
+        raise NothingRecorded("the journal holds no manifests yet. `tidegate up` writes it.")
+    services = [m for m in stored.manifests if isinstance(m, MediaService) and service in (None, m.name)]
+    clusters = [m for m in stored.manifests if isinstance(m, Cluster)]
+    if not services:
+        raise NothingRecorded(
+            f"the journal knows no service called {service}." if service else "no service is declared."
+        )
+    kinds = (*_LIVES, Kind.LOAD)
+    first = next(journal.scan(kind=kinds, service=service), None)
+    newest = journal.read(kind=kinds, service=service, until=until, limit=1)
+    if first is None or not newest:
+        raise NothingRecorded("nothing was recorded in this window.")
+    window = Window(first.at if since is None else max(since, first.at), newest[-1].at)
+    if window.seconds <= 0:
+        raise NothingRecorded(
+            f"nothing was recorded after {datetime.fromtimestamp(window.since, UTC):%Y-%m-%d %H:%M:%S} UTC."
+        )
+    # The window ends with its last entry, which `until` of the journal would leave out.
+    past_end = window.until + 1e-3
+    entries: list[Entry] = list(journal.scan(kind=_LIVES, service=service, until=past_end))
+    entries += journal.scan(kind=Kind.LOAD, service=service, since=window.since, until=past_end)
+    return compute(entries, Specs.of(services, clusters), window, simulate)
+
+
+def simulated(case: Case) -> float | None:
+    """Play the measured arrival rate through a fleet of constant size; the share answered within the promise.
+
+    Service times are lognormal with the measured mean and variation. None when there are too many requests to play.
+    """
+    if case.requests > MOST_REQUESTS or not case.rate:
+        return None
+    compile = None if case.requests > PLAIN_REQUESTS else False
+    pool = Pool(slots=case.slots, within_s=case.within_s, compile=compile)
+    if not pool.compiled and case.requests > PLAIN_REQUESTS:
+        return None
+    for number in range(case.replicas):
+        pool.add(f"r{number}")
+    work = ServiceTime(case.service_s_mean, case.service_cv)
+    pool.advance(case.seconds, Requests(case.rate, work, SEED, compile=pool.compiled))
+    pool.advance(case.seconds + 10 * case.within_s)
+    seen = pool.measure()
+    ended = seen.finished + seen.failed + seen.gave_up + seen.refused + seen.queued
+    return seen.in_time / ended if ended else None
+
+
+def moment(text: str, now: float) -> float:
+    """A time as people give it: "24h" ago, or an ISO date and time (UTC unless it says otherwise).
+
+    Raises:
+        UnitError: it is neither.
+    """
+    if not _ISO.match(text):
+        return now - parse_seconds(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UnitError(f'got {text!r}, expected a duration such as "24h" or a time such as 2026-10-01T18:00') from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def show(report: Report, console: Console) -> None:
+    """The tables for people."""
+    console.print(f"[bold]{headline(report)}[/]\n[dim]{period(report)}[/]", highlight=False)
+    pools = report.pools if len(report.pools) == 1 else (*report.pools, report.total)
+    for measured in pools:
+        console.print(_table(measured))
+
+
+def _table(of: Measured) -> Table:
+    word = verdict(of)
+    colour = "red" if word == "promise broken" else "green"
+    heading = title(of) + (f"  [{colour}]{word}[/]" if word else "")
+    table = Table(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("", style="dim")
+    table.add_column("Tidegate, measured")
+    table.add_column("static fleet for the peak", style="dim")
+    for row in rows(of):
+        table.add_row(row.name, row.measured, row.static)
+    return table
+
+
+Since = Annotated[str | None, typer.Option(help='From when: "24h" ago, or 2026-10-01T18:00. Default: the first entry.')]
+Until = Annotated[str | None, typer.Option(help="Until when. Default: the last entry.")]
+Service = Annotated[str | None, typer.Option(help="Only this service.")]
+State = Annotated[Path | None, typer.Option(help="The state folder of the running system (TIDEGATE_HOME).")]
+Html = Annotated[Path | None, typer.Option(help="Write an HTML page to this file.")]
+
+
+def report(
+    since: Since = None,
+    until: Until = None,
+    service: Service = None,
+    state: State = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Lines of comma-separated values.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+    html: Html = None,
+) -> None:
+    """Cost, utilisation, success and times from the journal, beside what a static fleet would have cost."""
+    try:
+        made = _collected(since, until, service, state, SystemClock())
+    except TidegateError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    if html is not None:
+        html.write_text(to_html(made), "utf-8")
+        typer.echo(f"wrote {html}", err=True)
+    if json:
+        typer.echo(to_json(made))
+    elif csv:
+        typer.echo(to_csv(made), nl=False)
+    elif html is None:
+        show(made, Console())
+
+
+def _collected(since: str | None, until: str | None, service: str | None, state: Path | None, clock: Clock) -> Report:
+    settings = Settings.from_env(os.environ, state=state)
+    if not settings.database and not (settings.state / "journal.db").exists():
+        raise NothingRecorded(
+            f"there is no journal in {settings.state}. `tidegate up` writes one; --state names another."
+        )
+    now = clock.wall()
+    times = {name: moment(text, now) if text else None for name, text in (("since", since), ("until", until))}
+    with Journal(settings.database_url) as journal:
+        return collect(journal, **times, service=service, simulate=simulated)
