@@ -89,7 +89,7 @@ def upgrades(
             begun.append(at)
         seen.add(revision)
     ended, still_open = [], 0
-    for at, following in zip(begun, [*begun[1:], math.inf], strict=True):
+    for at, following in pairwise([*begun, math.inf]):
         old = [life for life in of if life.begun_at < at and (life.gone_at is None or life.gone_at > at)]
         if not old:
             continue

@@ -66,7 +66,7 @@ def _born(of: Mapping[str, list[tuple[float, str]]], started: Mapping[str, tuple
         Life(name, tuple(sorted(moves, key=lambda move: move[0])), *started.get(name, ("", "")))
         for name, moves in of.items()
     ]
-    return sorted(found, key=lambda life: life.begun_at)
+    return sorted(found, key=lambda life: (life.begun_at, life.replica))
 
 
 def is_start(entry: Entry) -> bool:

@@ -22,14 +22,16 @@ def static_fleet(
     window: Window,
     simulate: Callable[[Case], float | None],
 ) -> Static | None:
-    """The fleet that somebody who knew the peak would have set up; None when there was no traffic to size it by.
+    """The fleet that somebody who knew the peak would have set up; None when its size cannot be told.
+
+    One replica where nothing was asked. Not known when nothing was measured, or nothing was finished.
 
     Peak: the highest five-minute mean of arrivals times the mean service time, so that what a short fleet delayed or
     refused counts too.
     """
-    work_s = traffic.service_s_mean
-    if not work_s or not traffic.arrivals:
+    if not traffic.measured_s or (traffic.arrivals and not traffic.service_s_mean):
         return None
+    work_s = traffic.service_s_mean or 0.0
     peak_slots = loads.peak_arrivals_per_s(of) * work_s
     count = max(1, math.ceil(peak_slots / (STATIC_SHARE * spec.concurrency) - 1e-9))
     # Only the time that was measured: a fleet is not charged for hours in which nobody was looking.
@@ -51,14 +53,14 @@ def static_fleet(
         slot_h=slot_h,
         cost=None if price_per_h is None else replica_h * price_per_h,
         utilisation=traffic.service_s_sum / HOUR_S / slot_h if slot_h else None,
-        success=simulate(case),
+        success=simulate(case) if traffic.arrivals else None,
     )
 
 
 def together(pools: Sequence[Measured]) -> Static | None:
-    """All static fleets as one. Its success weighs each pool by its requests, and is known only if each one's is."""
+    """All static fleets as one, known only when each pool's is; its success weighs each pool by its requests."""
     known = [(pool, pool.static) for pool in pools if pool.static is not None]
-    if not known:
+    if not known or len(known) < len(pools):
         return None
     costs = [static.cost for _, static in known]
     slot_h = math.fsum(static.slot_h for _, static in known)

@@ -99,4 +99,4 @@ def spread(of: Spread) -> str:
 def _success_name(of: Measured) -> str:
     if of.promised is None or of.within_s is None:
         return "answered in time"
-    return f"answered within {format_seconds(of.within_s)} (promised {share(of.promised)})"
+    return f"answered within {format_seconds(of.within_s)} (promised {of.promised * 100:.6g}%)"
