@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from report.story import T, entries, specs
 from tidegate.base.errors import UnitError
-from tidegate.cli.report import NothingRecorded, collect, moment, report, simulated
+from tidegate.cli.app import build_app
+from tidegate.cli.report import NothingRecorded, collect, moment, simulated
 from tidegate.report.values import Case
 from tidegate.store.journal import Journal
 
-app = typer.Typer()
-app.command()(report)
+app = build_app()
 run = CliRunner()
 
 
@@ -36,50 +35,61 @@ def written(state):
 
 
 def test_prints_the_table_as_json_csv_and_html(written, tmp_path):
-    table = run.invoke(app, ["--state", str(written)])
+    table = run.invoke(app, ["report", "--state", str(written)])
     assert table.exit_code == 0, table.output
     assert "face/default" in table.output and "promise kept" in table.output
-    data = json.loads(run.invoke(app, ["--state", str(written), "--json"]).stdout)
+    data = json.loads(run.invoke(app, ["report", "--state", str(written), "--json"]).stdout)
     assert data["total"]["traffic"]["arrivals"] == 5100
-    lines = run.invoke(app, ["--state", str(written), "--csv"]).stdout.splitlines()
+    lines = run.invoke(app, ["report", "--state", str(written), "--csv"]).stdout.splitlines()
     assert len(lines) == 4
+    lost = run.invoke(app, ["report", "--state", str(written), "--html", str(tmp_path / "none" / "x.html")])
+    assert (lost.exit_code, "cannot write" in lost.stderr) == (1, True)
     page = tmp_path / "report.html"
-    assert run.invoke(app, ["--state", str(written), "--html", str(page)]).stdout == ""
+    assert run.invoke(app, ["report", "--state", str(written), "--html", str(page)]).stdout == ""
     assert "promise kept" in page.read_text()
 
 
 def test_a_window_of_the_journal(written):
-    args = ["--state", str(written), "--json", "--since", "2025-11-24T16:10:00", "--until", "2025-11-24T16:40:30"]
+    args = [
+        "report",
+        "--state",
+        str(written),
+        "--json",
+        "--since",
+        "2025-11-24T16:10:00",
+        "--until",
+        "2025-11-24T16:40:30",
+    ]
     data = json.loads(run.invoke(app, args).stdout)
     assert data["window"] == {"since": T + 600, "until": T + 2400}
     assert data["total"]["traffic"]["arrivals"] == 1200 + 1800 + 1200
 
 
 def test_one_service(written):
-    assert run.invoke(app, ["--state", str(written), "--service", "face"]).exit_code == 0
-    other = run.invoke(app, ["--state", str(written), "--service", "speech"])
+    assert run.invoke(app, ["report", "--state", str(written), "--service", "face"]).exit_code == 0
+    other = run.invoke(app, ["report", "--state", str(written), "--service", "speech"])
     assert (other.exit_code, other.stderr) == (1, "the journal knows no service called speech.\n")
 
 
 def test_says_what_to_do_without_a_journal_or_with_an_empty_one(state):
-    missing = run.invoke(app, ["--state", str(state)])
+    missing = run.invoke(app, ["report", "--state", str(state)])
     assert missing.exit_code == 1
     assert "`tidegate up` writes one" in missing.stderr
     assert not (state / "journal.db").exists(), "looking must not make one"
     with Journal(f"sqlite:///{state / 'journal.db'}") as journal:
         journal.append(entries()[:1])
-    assert "no manifests yet" in run.invoke(app, ["--state", str(state)]).stderr
+    assert "no manifests yet" in run.invoke(app, ["report", "--state", str(state)]).stderr
 
 
 def test_a_time_that_is_none_is_refused(written):
-    refused = run.invoke(app, ["--state", str(written), "--since", "yesterday"])
-    assert refused.exit_code == 1
+    refused = run.invoke(app, ["report", "--state", str(written), "--since", "yesterday"])
+    assert refused.exit_code == 2
     assert "yesterday" in refused.stderr
 
 
 def test_reads_moments():
     assert moment("90m", now=T) == T - 5400
-    assert moment("2025-11-24T16:00:00", now=0) == T
+    assert moment("2025-11-24T16:00:00", now=0) == moment("1764000000", now=0) == T
     assert moment("2025-11-25T00:00:00+08:00", now=0) == T
     with pytest.raises(UnitError):
         moment("2025-11-99", now=0)

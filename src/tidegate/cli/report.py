@@ -1,4 +1,4 @@
-"""`tidegate report`: the before/after table from the journal."""
+"""What `tidegate report` does: reads the journal, simulates the static fleet, prints tables."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import TidegateError, UnitError
 from tidegate.base.units import parse_seconds
 from tidegate.control.settings import Settings
 from tidegate.model.journal import Entry, Kind
 from tidegate.report.measure import report as compute
-from tidegate.report.render import period, to_csv, to_html, to_json
+from tidegate.report.render import period
 from tidegate.report.table import headline, rows, title, verdict
 from tidegate.report.values import Case, Measured, Report, Window
 from tidegate.sim.engine import Pool
@@ -35,10 +32,15 @@ MOST_REQUESTS = 50_000_000
 SEED = 1
 _LIVES = (Kind.TRANSITION, Kind.ACTION, Kind.DECISION)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
+_EPOCH = re.compile(r"\d{9,11}(\.\d+)?")
 
 
 class NothingRecorded(TidegateError):
     """The journal has nothing to report on."""
+
+
+class CannotWrite(TidegateError):
+    """The file a report was to be written to cannot be."""
 
 
 def collect(
@@ -103,11 +105,13 @@ def simulated(case: Case) -> float | None:
 
 
 def moment(text: str, now: float) -> float:
-    """A time as people give it: "24h" ago, or an ISO date and time (UTC unless it says otherwise).
+    """A time as people give it: "24h" ago, an ISO date and time (UTC unless it says otherwise), epoch seconds.
 
     Raises:
         UnitError: it is neither.
     """
+    if _EPOCH.fullmatch(text):
+        return float(text)
     if not _ISO.match(text):
         return now - parse_seconds(text)
     try:
@@ -138,46 +142,15 @@ def _table(of: Measured) -> Table:
     return table
 
 
-Since = Annotated[str | None, typer.Option(help='From when: "24h" ago, or 2026-10-01T18:00. Default: the first entry.')]
-Until = Annotated[str | None, typer.Option(help="Until when. Default: the last entry.")]
-Service = Annotated[str | None, typer.Option(help="Only this service.")]
-State = Annotated[Path | None, typer.Option(help="The state folder of the running system (TIDEGATE_HOME).")]
-Html = Annotated[Path | None, typer.Option(help="Write an HTML page to this file.")]
+def open_journal(state: Path) -> Journal:
+    """The journal of a state folder, or of the database that TIDEGATE_DATABASE names.
 
-
-def report(
-    since: Since = None,
-    until: Until = None,
-    service: Service = None,
-    state: State = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Lines of comma-separated values.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
-    html: Html = None,
-) -> None:
-    """Cost, utilisation, success and times from the journal, beside what a static fleet would have cost."""
-    try:
-        made = _collected(since, until, service, state, SystemClock())
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    if html is not None:
-        html.write_text(to_html(made), "utf-8")
-        typer.echo(f"wrote {html}", err=True)
-    if json:
-        typer.echo(to_json(made))
-    elif csv:
-        typer.echo(to_csv(made), nl=False)
-    elif html is None:
-        show(made, Console())
-
-
-def _collected(since: str | None, until: str | None, service: str | None, state: Path | None, clock: Clock) -> Report:
+    Raises:
+        NothingRecorded: there is none; looking does not make one.
+    """
     settings = Settings.from_env(os.environ, state=state)
     if not settings.database and not (settings.state / "journal.db").exists():
         raise NothingRecorded(
-            f"there is no journal in {settings.state}. `tidegate up` writes one; --state names another."
+            f"no journal in {settings.state}. `tidegate up` writes one; --state names another folder."
         )
-    now = clock.wall()
-    times = {name: moment(text, now) if text else None for name, text in (("since", since), ("until", until))}
-    with Journal(settings.database_url) as journal:
-        return collect(journal, **times, service=service, simulate=simulated)
+    return Journal(settings.database_url)
