@@ -19,7 +19,9 @@ from tidegate.base.streams import stream
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.sim.engine import IntervalStats, Pool
 from tidegate.sim.histogram import Histogram
-from tidegate.sim.requests import Requests
+from tidegate.sim.rates import mean_rates
+from tidegate.sim.requests import Requests, ServiceTime
+from tidegate.sim.trace import Trace
 from tidegate.spec.resolve import PoolSpec
 
 Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]
@@ -93,16 +95,28 @@ class Outcome:
         return self.busy_slot_s / (self.replica_s * self.slots) if self.replica_s else 0.0
 
 
-def play(spec: PoolSpec, requests: Requests, scale: Scale, how: Play, *, keep_points: bool = True) -> Outcome:
-    """Run one pool from second 0 to `how.until_s`, asking `scale` every `how.tick_s`."""
+def play(
+    spec: PoolSpec,
+    requests: Requests,
+    scale: Scale,
+    how: Play,
+    *,
+    memory: ScaleMemory | None = None,
+    keep_points: bool = True,
+) -> Outcome:
+    """Run one pool from second 0 to `how.until_s`, asking `scale` every `how.tick_s`.
+
+    `memory` is what the policy knows already (see `learn`).
+    """
     run = _Run(spec, how)
     points: list[Point] = []
-    memory, tick, ticks = ScaleMemory(), 0, math.floor(how.until_s / how.tick_s + 1e-9)
+    known = memory or ScaleMemory()
+    tick, ticks = 0, math.floor(how.until_s / how.tick_s + 1e-9)
     while True:
         load = run.pool.measure()
         run.count(load)
-        result = scale(run.look(load), memory)
-        memory = result.memory
+        result = scale(run.look(load), known)
+        known = result.memory
         run.follow(result.wanted)
         if keep_points and run.pool.now >= how.measure_from_s:
             points.append(Point(run.pool.now, load, result.wanted, len(run.ready), len(run.starting), run.draining))
@@ -111,6 +125,47 @@ def play(spec: PoolSpec, requests: Requests, scale: Scale, how: Play, *, keep_po
         tick += 1
         run.advance(min(tick * how.tick_s, how.until_s), requests)
     return run.outcome(tuple(points))
+
+
+def learn(
+    spec: PoolSpec, before: Trace, work: ServiceTime, scale: Scale, how: Play, every_s: float = 30.0
+) -> ScaleMemory:
+    """What a policy remembers after `before`, which ends at second 0 of `how`.
+
+    It is shown measurements (Poisson counts, mean service times) of a pool that is always large enough; nothing is
+    simulated request by request.
+    """
+    rng = stream(how.seed, "history")
+    memory = ScaleMemory()
+    square = work.mean_s**2 * (1 + work.cv**2)
+    for index, rate in enumerate(mean_rates(before.points(), every_s, before.length_s)):
+        arrivals = _poisson(rng, rate * every_s)
+        busy = min(round(arrivals / every_s * work.mean_s), spec.scaling.maxReplicas * spec.concurrency)
+        load = IntervalStats(
+            at=how.epoch - before.length_s + (index + 1) * every_s,
+            interval_s=every_s,
+            arrivals=arrivals,
+            finished=arrivals,
+            in_time=arrivals,
+            in_flight=busy,
+            service_s_sum=arrivals * work.mean_s,
+            service_s2_sum=arrivals * square,
+            busy_slot_s=arrivals * work.mean_s,
+        )
+        there = memory.wanted or math.ceil(busy / spec.concurrency) or 1
+        memory = scale(ScaleInput(load.at, spec, load, there, (), how.startup_s), memory).memory
+    return memory
+
+
+def _poisson(rng: random.Random, mean: float) -> int:
+    """A Poisson number; above 500 the normal one, which is as good there."""
+    if mean > 500:
+        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
+    limit, count, product = math.exp(-mean), 0, rng.random()
+    while product > limit:
+        count += 1
+        product *= rng.random()
+    return count
 
 
 @dataclass(slots=True)

@@ -1,0 +1,224 @@
+"""What policies cost and keep on recorded traces, against the plan of one who knows the future.
+
+    python benchmarks/policy/run.py --traces DIR [--policies tidegate,hpa,kpa] [--startups 20,120,300] [--quick]
+
+Writes a table to the terminal, a block of Markdown with `--markdown`, everything with `--json`. Bounds take most of the
+time and do not depend on the policies: `--bounds FILE` keeps them between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cases
+import tables
+
+from tidegate.sim import baselines, clairvoyant
+from tidegate.sim.requests import Requests
+from tidegate.sim.single import Outcome, Play, Scale, learn, play
+
+BOUND = "clairvoyant"
+OURS = "tidegate"
+QUICK_S = 2 * cases.DAY_S
+TICK_S = 5.0
+DEFAULT_TRACES = (Path("../shared/traces/open"), Path("shared/traces/open"), Path("examples/traces"))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run: a trace, a start-up time, a policy."""
+
+    folder: str
+    entry: cases.Entry
+    startup_s: float
+    policy: str
+    seed: int
+    length_s: float | None
+
+    @property
+    def key(self) -> str:
+        part = f"{self.length_s:g}" if self.length_s else "whole"
+        return f"{self.entry.name} {self.startup_s:g} {self.seed} {part}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a run gave."""
+
+    trace: str
+    kind: str
+    startup_s: float
+    policy: str
+    success: float
+    replica_hours: float
+    utilization: float
+    starts: int
+    broken_s: float
+    wait_p95_s: float
+    requests: int
+    seconds: float
+
+
+def run(job: Job) -> tuple[Job, Row]:
+    """Play one job."""
+    began = time.perf_counter()
+    case = cases.load(Path(job.folder), job.entry)
+    if job.length_s is not None and case.window.length_s > job.length_s:
+        case = replace(case, window=case.window.between(0.0, job.length_s))
+    how = setting(case, job)
+    if job.policy == BOUND:
+        outcome = clairvoyant.bound(
+            case.spec(), case.window, case.service.time.mean_s, lambda: requests(case, job), how
+        ).outcome
+    else:
+        policy, how = policy_of(case, job, how)
+        memory = None
+        if job.policy == OURS and case.before is not None:
+            memory = learn(case.spec(), case.before, case.service.time, policy, how)
+        outcome = play(case.spec(), requests(case, job), policy, how, memory=memory, keep_points=False)
+    return job, row_of(job, outcome, time.perf_counter() - began)
+
+
+def setting(case: cases.Case, job: Job) -> Play:
+    first = case.window.between(0.0, max(600.0, case.window.bin_s)).mean_rps
+    initial = math.ceil(first * case.service.time.mean_s / case.service.slots / 0.7)
+    return Play(
+        until_s=case.window.length_s,
+        startup_s=job.startup_s,
+        tick_s=TICK_S,
+        measure_from_s=min(cases.WARM_UP_S, case.window.length_s / 4),
+        patience_s=case.service.patience_s,
+        initial=max(1, initial),
+        epoch=case.epoch,
+        seed=job.seed,
+    )
+
+
+def requests(case: cases.Case, job: Job) -> Requests:
+    return Requests(case.window.points(), case.service.time, job.seed)
+
+
+def policy_of(case: cases.Case, job: Job, how: Play) -> tuple[Scale, Play]:
+    """The policy by name, asked as often as its original evaluates."""
+    if job.policy == OURS:
+        from tidegate.policy.scaling import scale
+
+        return scale, how
+    about = baselines.Case(case.window, case.before or case.window, case.service.time.mean_s, case.service.slots)
+    made = baselines.baseline(job.policy, about)
+    return made, replace(how, tick_s=made.period_s)
+
+
+def row_of(job: Job, outcome: Outcome, seconds: float) -> Row:
+    return Row(
+        trace=job.entry.name,
+        kind=job.entry.kind,
+        startup_s=job.startup_s,
+        policy=job.policy,
+        success=outcome.success,
+        replica_hours=outcome.replica_hours,
+        utilization=outcome.utilization,
+        starts=outcome.starts,
+        broken_s=outcome.broken_s,
+        wait_p95_s=outcome.waits.quantile_s(0.95),
+        requests=outcome.arrivals,
+        seconds=seconds,
+    )
+
+
+def main() -> int:
+    args = arguments()
+    folder = trace_folder(args.traces)
+    known = read_bounds(args.bounds)
+    jobs = list(all_jobs(args, folder))
+    rows = [known[j.key] for j in jobs if j.policy == BOUND and j.key in known]
+    todo = [j for j in jobs if not (j.policy == BOUND and j.key in known)]
+    # The longest first, so that no process is left alone with one at the end.
+    todo.sort(key=lambda j: (j.policy != BOUND, j.policy != "kpa"))
+    with ProcessPoolExecutor(max_workers=args.processes) as pool:
+        for number, done in enumerate(as_completed([pool.submit(run, j) for j in todo]), 1):
+            job, row = done.result()
+            rows.append(row)
+            if job.policy == BOUND:
+                known[job.key] = row
+                write_bounds(args.bounds, known)
+            print(
+                f"[{number}/{len(todo)}] {row.trace} {row.startup_s:g} s {row.policy}: {row.replica_hours:.1f} h, "
+                f"{row.utilization:.1%} busy, {row.success:.3%} in time ({row.seconds:.0f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+    text = tables.text([asdict(r) for r in rows], BOUND)
+    print(text)
+    if args.markdown:
+        args.markdown.write_text(tables.markdown([asdict(r) for r in rows], BOUND))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(r) for r in rows], indent=1))
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--traces", type=Path, help="folder of the traces (default: ../shared/traces/open)")
+    parser.add_argument("--policies", default=f"{OURS},static,hpa,hpa-demand,kpa,cron-hpa,rayserve,skyserve")
+    parser.add_argument("--startups", default="20,120,300", help="start-up times in seconds")
+    parser.add_argument("--only", default="", help="names of traces, by comma")
+    parser.add_argument("--quick", action="store_true", help="two days of each trace, start-up 120 s, tidegate and hpa")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bounds", type=Path, help="file to keep the clairvoyant bounds in")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    args = parser.parse_args()
+    if args.quick:
+        args.startups = "120" if args.startups == parser.get_default("startups") else args.startups
+        args.policies = f"{OURS},hpa" if args.policies == parser.get_default("policies") else args.policies
+    return args
+
+
+def trace_folder(given: Path | None) -> Path:
+    """The folder of the traces, and a sentence on what is not in it."""
+    folder = given or next((f for f in DEFAULT_TRACES if f.is_dir()), DEFAULT_TRACES[0])
+    missing = [e.name for e in cases.ENTRIES if cases.find(folder, e.name) is None]
+    if len(missing) == len(cases.ENTRIES):
+        sys.exit(f"{folder}: none of the traces is there ({', '.join(missing)}). Give their folder with --traces.")
+    if missing:
+        print(f"{folder}: without {', '.join(missing)}", file=sys.stderr)
+    return folder
+
+
+def all_jobs(args: argparse.Namespace, folder: Path) -> Iterable[Job]:
+    only = set(filter(None, args.only.split(",")))
+    for entry in cases.ENTRIES:
+        if cases.find(folder, entry.name) is None or (only and entry.name not in only):
+            continue
+        for startup in args.startups.split(","):
+            for policy in (BOUND, *args.policies.split(",")):
+                length = QUICK_S if args.quick else None
+                yield Job(str(folder), entry, float(startup), policy, args.seed, length)
+
+
+def read_bounds(path: Path | None) -> dict[str, Row]:
+    if path is None or not path.is_file():
+        return {}
+    return {key: Row(**value) for key, value in json.loads(path.read_text()).items()}
+
+
+def write_bounds(path: Path | None, known: dict[str, Row]) -> None:
+    if path is not None:
+        path.write_text(json.dumps({key: asdict(row) for key, row in known.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
