@@ -127,6 +127,17 @@ def test_what_others_wrote_stays_text(site, browser):
     assert complaints(browser) == []
 
 
+def test_only_what_is_wrong_with_a_cluster_looks_like_it(site, browser):
+    fine = ClusterStatus("fine", "local", "gz", {"cpu": 8.0}, {"cpu": 1.0}, detail="limits: cores by affinity")
+    full = ClusterStatus("closed", "kubernetes", "gz", {"cpu": 8.0}, {"cpu": 1.0}, healthy=False, detail="cordoned")
+    lost = ClusterStatus("lost", "kubernetes", "gz", detail="connection refused")
+    site.show(status(pool("face", FACES), clusters=(fine, full, lost)))
+    browser.get(site.url)
+    shows(browser, ".detail[data-trouble=no]", "limits: cores by affinity")
+    wrong = text(browser, ".detail[data-trouble=yes]")
+    assert wrong == "Takes no new replicas: cordoned | Cannot be seen now: connection refused"
+
+
 def test_says_that_the_connection_is_lost_and_comes_back_by_itself(site, browser):
     site.show(status(pool("face", FACES)))
     browser.get(site.url)

@@ -79,16 +79,17 @@ class ClusterView {
 
   constructor(cluster) {
     this.about = el("span");
-    this.trouble = el("p", { class: "trouble" });
+    this.detail = el("p", { class: "detail" });
     this.list = el("div");
-    this.node = el("div", { class: "cluster" }, el("h3", {}, cluster.name, " ", this.about), this.trouble, this.list);
+    this.node = el("div", { class: "cluster" }, el("h3", {}, cluster.name, " ", this.about), this.detail, this.list);
   }
 
   update(cluster) {
     const { capacity, used } = cluster;
     setText(this.about, [...new Set([cluster.runtime, cluster.region])].filter(Boolean).join(", "));
     const state = !capacity ? "Cannot be seen now" : cluster.healthy ? "" : "Takes no new replicas";
-    setText(this.trouble, [state, cluster.detail].filter(Boolean).join(": "));
+    setText(this.detail, [state, cluster.detail].filter(Boolean).join(": "));
+    setData(this.detail, "trouble", state ? "yes" : "no");
     const items = Object.keys(capacity || {}).map((resource) => ({ resource, capacity: capacity[resource], used: used?.[resource] || 0 }));
     keyed(this.list, this.bars, items, (item) => item.resource, (item) => new Bar(item));
   }
