@@ -29,8 +29,8 @@ def available() -> bool:
 async def check(address: str, service: str, timeout_s: float) -> Result:
     """Healthy when the answer is SERVING."""
     try:
-        import grpc  # type: ignore[import-untyped]
-        import grpc.aio  # type: ignore[import-untyped]
+        import grpc
+        import grpc.aio
     except ImportError:
         return Result(Verdict.UNKNOWN, MISSING)
     async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
