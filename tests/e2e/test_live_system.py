@@ -42,9 +42,6 @@ def test_a_replica_killed_in_mid_request_costs_no_answer(live: System):
     client.start()
     live.wait(lambda: any(r.in_flight for r in live.pool().replicas), 15, "the request is on a replica")
     victim = next(r for r in live.pool().replicas if r.in_flight)
-    pid = int(live.get("/echo/?sleep=0").json()["pid"])
-    status = {r.id: r for r in live.pool().replicas}
-    assert victim.id in status
     for p in live.processes():
         if p.environ().get("TIDEGATE_REPLICA") == victim.id and "echo_service" in " ".join(p.cmdline()):
             p.kill()
@@ -52,7 +49,6 @@ def test_a_replica_killed_in_mid_request_costs_no_answer(live: System):
     assert answers[0].status_code == 200
     assert answers[0].json()["got"] == len(body)
     assert answers[0].json()["replica"] != victim.id
-    assert pid
     live.ready(2)
 
 
@@ -67,7 +63,8 @@ def test_killing_the_control_process_leaves_traffic_flowing_and_the_next_start_a
         again = clients.total
         live.wait(lambda: clients.total > again + 50, 20, "requests are answered after adoption")
     assert clients.failures == []
-    assert {r.id: r.address for r in live.pool().replicas} == pids
+    now = {r.id: r.address for r in live.pool().replicas}
+    assert pids.items() <= now.items(), "the replicas that ran were adopted, not replaced"
 
 
 def test_apply_adds_changes_and_removes_services_without_a_failed_request(live: System):
@@ -91,7 +88,8 @@ def test_apply_adds_changes_and_removes_services_without_a_failed_request(live: 
 
 
 def test_a_request_starts_the_first_replica_and_idleness_stops_the_last(tmp_path: Path):
-    scaling = {"minReplicas": 0, "maxReplicas": 2, "scaleToZeroAfterSeconds": 1}
+    quick = {"scaleDown": {"stabilizationWindowSeconds": 1}}
+    scaling = {"minReplicas": 0, "maxReplicas": 2, "scaleToZeroAfterSeconds": 1, "behavior": quick}
     with system(tmp_path, service(scaling=scaling), cluster()) as live:
         assert live.pool().ready == 0
         answer = live.get(timeout=40)
