@@ -19,7 +19,7 @@ PROGRAM = textwrap.dedent("""
     from tidegate.control.settings import Settings
     from tidegate.spec.load import Loaded
 
-    async def serve(manifests, settings, *, on_status):
+    async def serve(loaded, settings, *, on_status):
         try:
             on_status(status(pool("ocr", [replica("ocr-1", "starting")])))
             on_status(status(pool("ocr", [replica("ocr-1")]), page="http://127.0.0.1:8081/"))

@@ -28,8 +28,9 @@ def _lines(before: Status | None, after: Status) -> Iterator[str]:
     new = _pools(after)
     for key, pool in new.items():
         yield from _pool(key, old.get(key), pool)
-    for key in old.keys() - new.keys():
-        yield f"{key}: no longer declared"
+    for key in sorted(old.keys() - new.keys()):
+        if not after.stopping:
+            yield f"{key}: no longer declared"
     yield from _replicas(before, after)
 
 
@@ -60,7 +61,7 @@ def _replicas(before: Status | None, after: Status) -> Iterator[str]:
         if was is None or was.state != replica.state:
             came = f"{was.state} -> " if was else ""
             yield f"{name}: {came}{replica.state}{_because(replica.detail or replica.cause)}"
-    for name in old.keys() - new.keys():
+    for name in sorted(old.keys() - new.keys()):
         yield f"{name}: gone"
 
 

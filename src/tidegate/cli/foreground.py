@@ -27,17 +27,18 @@ JSON_EVERY_S = 1.0
 
 
 class Serve(Protocol):
-    """`control.run.serve`: runs until everything is stopped; cancelling it asks for draining."""
+    """`control.run.serve`: runs until everything is stopped. It drains on SIGINT and SIGTERM by itself."""
 
-    def __call__(self, manifests: Loaded, settings: Settings, *, on_status: OnStatus) -> Awaitable[None]: ...
+    def __call__(self, loaded: Loaded | None, settings: Settings, *, on_status: OnStatus) -> Awaitable[None]: ...
 
 
 def run_here(
-    loaded: Loaded, settings: Settings, serve: Serve, *, as_json: bool = False, when_ready: str | None = None
+    loaded: Loaded | None, settings: Settings, serve: Serve, *, as_json: bool = False, when_ready: str | None = None
 ) -> None:
     """Run until Ctrl-C, SIGTERM or `tidegate down`; returns when everything has been drained and stopped.
 
     Args:
+        loaded: the manifests; None runs what was declared last.
         when_ready: a shell command, run once as soon as every service answers.
     """
     target = console()
@@ -48,8 +49,10 @@ def run_here(
         typer.echo("stopped")
 
 
-async def _until_told(loaded: Loaded, settings: Settings, serve: Serve, show: OnStatus, ready: WhenReady) -> None:
-    """Serve; the first signal asks for draining (by cancelling), a second one gives that up."""
+async def _until_told(
+    loaded: Loaded | None, settings: Settings, serve: Serve, show: OnStatus, ready: WhenReady
+) -> None:
+    """Serve, and show what it says. While it starts and after it has taken its handlers off, a signal cancels it."""
 
     def on_status(status: Status) -> None:
         show(status)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.options import FilesOption, JsonOption, given_files
+from tidegate.cli.options import FilesOption, JsonOption
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def up(
     host: Annotated[str | None, typer.Option("--host", help="Address of gateway and page [default: 127.0.0.1]")] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=0, max=65535, help="Port of the gateway [default: 8080; 0: any]"),
+        typer.Option("--port", min=1, max=65535, help="Port of the gateway [default: 8080]"),
     ] = None,
     page_port: Annotated[
         int | None,
@@ -37,6 +37,7 @@ def up(
 ) -> None:
     """Run the services in the manifests here.
 
+    Without -f, what was declared last in the same state directory runs again, changes by `apply` included.
     In the foreground, with a live table on a terminal and plain lines otherwise (with --json a line of JSON a second).
     Ctrl-C drains and stops everything. The command of --when-ready finds the addresses in TIDEGATE_GATEWAY and
     TIDEGATE_PAGE.
@@ -47,8 +48,8 @@ def up(
     from tidegate.control.settings import Settings
     from tidegate.spec.load import load
 
-    loaded = load(given_files(files))
-    warn(loaded.warnings)
+    loaded = load(files) if files else None
+    warn(loaded.warnings if loaded else ())
     settings = Settings.from_env(os.environ, host=host, port=port, page_port=page_port, state=state)
     # Every adapter comes with these: not before the manifests are right.
     from tidegate.cli.foreground import run_here
