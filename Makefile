@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command 'make lock'
+
 .PHONY: run test nightly lint lock bench clean help
 
 help:  ## say what there is
@@ -41,8 +43,9 @@ nightly: $(VENV)/.dev  ## the long tests: a million fuzzed inputs, the whole pol
 	$(BIN)/python -m benchmarks.policy
 
 lock:  ## make the lock files anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra examples --group build --python-version 3.11 pyproject.toml -o requirements/run.txt
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras --group build --group dev --python-version 3.11 -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+	mkdir -p requirements
+	$(COMPILE) --extra examples --extra examples-speech --group build pyproject.toml -o requirements/run.txt
+	$(COMPILE) --all-extras --group build --group dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
 
 clean:  ## remove the virtual environment and the local state
 	rm -rf $(VENV) .tidegate

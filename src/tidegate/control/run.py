@@ -36,7 +36,7 @@ from tidegate.web.server import Listen, serving
 
 
 async def serve(
-    loaded: Loaded | None,
+    manifests: Loaded | None,
     settings: Settings,
     *,
     on_status: Callable[[Status], None] = lambda _: None,
@@ -46,7 +46,7 @@ async def serve(
     """Run what is declared until SIGINT, SIGTERM or `down`; then drain and stop everything.
 
     Args:
-        loaded: the manifests; None runs what was declared last in this state folder.
+        manifests: what is declared; None runs what was declared last in this state folder.
         on_status: called after every tick.
         on_ready: called once when the API answers.
 
@@ -58,7 +58,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         journal = Journal(settings.database_url)
         stack.callback(journal.close)
-        specs = _declared(loaded, journal, settings)
+        specs = _declared(manifests, journal, settings)
         gateway = HaproxyGateway(_gateway_settings(settings), clock)
         await gateway.start()
         stack.push_async_callback(gateway.close, stop=False)
