@@ -18,6 +18,7 @@ from tidegate.model.reasons import Reason
 from tidegate.web.ports import Event, LogLine
 from web.world import AT, FakeControl, pool, replica, status
 
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 MANIFEST = """
 apiVersion: tidegate.dev/v1
 kind: MediaService
@@ -175,6 +176,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_wrong_usage_ends_with_2() -> None:
     assert run("explain").exit_code == 2
     assert run("fly").exit_code == 2
+    assert run("apply").exit_code == 2
     assert run("logs", "a", "--tail", "-1").exit_code == 2
 
 
@@ -184,8 +186,7 @@ def test_version_is_that_of_the_package() -> None:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=env)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=ENV)
 
 
 def test_it_runs_as_a_module_and_imports_nothing_heavy() -> None:
@@ -195,6 +196,19 @@ def test_it_runs_as_a_module_and_imports_nothing_heavy() -> None:
     )
     assert python("-c", code).stderr.strip() == ""
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage" in python("-m", "tidegate", "--help").stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(world: tuple[FakeControl, str]) -> None:
+    control, state = world
+    before, control.lines = control.lines, [LogLine("face-fusion-1", "x" * 1000)] * 2000
+    shown = subprocess.run(
+        f"{sys.executable} -m tidegate logs face-fusion -n 2000 --state {state} | head -n 1 | wc -l",
+        shell=True, capture_output=True, text=True, check=False, env=ENV,
+    )  # fmt: skip
+    control.lines = before
+    assert shown.stdout.splitlines()[-1].strip() == "1"
+    assert "Error" not in shown.stderr
+    assert "Broken" not in shown.stderr
 
 
 def test_words_are_completed_from_what_runs(world: tuple[FakeControl, str], monkeypatch: pytest.MonkeyPatch) -> None:

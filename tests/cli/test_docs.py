@@ -40,13 +40,13 @@ def options(command: Any) -> list[Any]:
 
 
 def shown(argument: Any) -> str:
-    return argument.metavar or argument.name.upper()
+    return str(argument.metavar or argument.name.upper())
 
 
 def section(name: str, command: Any) -> str:
     given = [shown(a) if a.required else f"[{shown(a)}]" for a in arguments(command)]
     usage = " ".join([name, *given, "[OPTIONS]"])
-    rows = [f"| `{shown(a)}` | {a.help} |" for a in arguments(command)]
+    rows = [f"| `{shown(a).replace('|', ' or ')}` | {a.help} |" for a in arguments(command)]
     rows += [f"| {', '.join(f'`{form}`' for form in o.opts)} | {o.help}{default(o)} |" for o in options(command)]
     table = "\n".join(["| argument or option | meaning |", "|---|---|", *rows])
     return f"### {name}\n\n`{usage}`\n\n{inspect.cleandoc(command.help)}\n\n{table}"

@@ -12,17 +12,11 @@ StateOption = Annotated[
     typer.Option("--state", envvar="TIDEGATE_HOME", help="State directory of the running system.", show_default=True),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-FilesOption = Annotated[
-    list[str] | None,
-    typer.Option("--file", "-f", help="Manifest file, directory, or - for standard input; may be given several times."),
-]
+_FILES_HELP = "Manifest file, directory, or - for standard input; may be given several times."
+FilesOption = Annotated[list[str], typer.Option("--file", "-f", help=_FILES_HELP)]
+OptionalFilesOption = Annotated[list[str] | None, typer.Option("--file", "-f", help=_FILES_HELP)]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what follows until Ctrl-C.")]
 DEFAULT_STATE = Path(".tidegate")
-
-
-def given_files(files: list[str] | None) -> list[str]:
-    """The files that were given; the current directory when none was."""
-    return files or ["."]
 
 
 def complete_service(ctx: typer.Context, incomplete: str) -> list[str]:

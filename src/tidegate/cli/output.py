@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -130,6 +130,5 @@ def until_interrupted() -> Iterator[None]:
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
-        # Python would complain once more when it flushes at exit; the reader is gone, so nobody is to be told.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        sys.stdout = None
+        # Python flushes once more at exit and would complain again; the reader is gone, so nobody is to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.options import DEFAULT_STATE, FilesOption, JsonOption, StateOption, given_files
+from tidegate.cli.options import DEFAULT_STATE, FilesOption, JsonOption, StateOption
 
 
 def register(app: typer.Typer) -> None:
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    files: FilesOption = None,
+    files: FilesOption,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove services and clusters that are not in the manifests given.")
     ] = False,
@@ -30,7 +30,7 @@ def apply(
     from tidegate.cli.output import print_diff, print_json, warn
     from tidegate.spec.load import load
 
-    loaded = load(given_files(files), partial=True)
+    loaded = load(files, partial=True)
     warn(loaded.warnings)
     with Client(state) as client:
         diff = client.apply(loaded.manifests, prune=prune)

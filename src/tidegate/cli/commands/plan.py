@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.options import DEFAULT_STATE, FilesOption, JsonOption, StateOption, given_files
+from tidegate.cli.options import DEFAULT_STATE, FilesOption, JsonOption, StateOption
 
 if TYPE_CHECKING:
     from tidegate.web.ports import Preview
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    files: FilesOption = None,
+    files: FilesOption,
     prune: Annotated[
         bool, typer.Option("--prune", help="As if services and clusters not in the manifests given were removed.")
     ] = False,
@@ -36,10 +36,9 @@ def plan(
     from tidegate.cli.output import print_json, print_preview, warn
     from tidegate.spec.load import load
 
-    paths = given_files(files)
     found: Preview | None = None
     if not empty:
-        part = load(paths, partial=True)
+        part = load(files, partial=True)
         try:
             with Client(state) as client:
                 found = client.plan(part.manifests, prune=prune)
@@ -48,7 +47,7 @@ def plan(
         else:
             warn(part.warnings)
     if found is None:
-        found = _in_an_empty_world(paths)
+        found = _in_an_empty_world(files)
     if as_json:
         print_json(found)
     else:

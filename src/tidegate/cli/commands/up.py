@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.options import FilesOption, JsonOption
+from tidegate.cli.options import JsonOption, OptionalFilesOption
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    files: FilesOption = None,
+    files: OptionalFilesOption = None,
     host: Annotated[str | None, typer.Option("--host", help="Address of gateway and page [default: 127.0.0.1]")] = None,
     port: Annotated[
         int | None,
