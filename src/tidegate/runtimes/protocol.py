@@ -44,13 +44,23 @@ class Runtime(Protocol):
         """
 
     async def stop(self, replica: str, grace_s: float) -> None:
-        """preStop, SIGTERM, and SIGKILL once `grace_s` is over; returns at once. Unknown ids are ignored."""
+        """preStop, SIGTERM, and SIGKILL once `grace_s` is over; returns at once.
+
+        Repeating changes nothing, except that a shorter grace holds from then on. Unknown ids are ignored.
+
+        Raises:
+            RuntimeFault: its replicas are not ours to stop (static hosts).
+        """
 
     async def forget(self, replica: str) -> None:
         """Drop the record of a replica that has ended. Unknown ids are ignored."""
 
     def logs(self, replica: str, *, tail: int = 100, follow: bool = False) -> AsyncIterator[str]:
-        """The replica's output, line by line: the last `tail` lines, and what follows when asked."""
+        """The replica's output, line by line: the last `tail` lines, and what follows until it ends when asked.
+
+        Raises:
+            RuntimeFault: there is no log of it here; when the first line is asked for.
+        """
 
     async def close(self) -> None:
         """Let go of the cluster; replicas go on running."""

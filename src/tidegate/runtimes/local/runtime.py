@@ -33,6 +33,7 @@ HOST = "127.0.0.1"
 LOG_BYTES = 10 * 2**20  # per replica, both files together
 # A supervisor writes who it is within 30 ms. One that was started in the last moment before a crash gets 1 s for it.
 YOUNG_LOOKS, YOUNG_PAUSE_S = 100, 0.01
+LOCK_LOOKS = 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -170,15 +171,7 @@ class LocalRuntime:
             return
         for folder in ("logs", "replicas"):
             (self._home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise RuntimeFault(
-                f"another Tidegate runs cluster {self.cluster} from {self._home}. Stop it, or use another state folder."
-            ) from None
-        self._lock = lock
+        self._lock = self._take_charge()
         self._ports = Ports()
         spec = self._cluster.spec
         self._limits = Limits(self.cluster, dict(spec.capacity.gpu))
@@ -187,6 +180,20 @@ class LocalRuntime:
             "memory": float(spec.capacity.memory or machine.memory_bytes()),
         } | {f"gpu/{kind}": float(count) for kind, count in spec.capacity.gpu.items()}
         self._adopt()
+
+    def _take_charge(self) -> int:
+        """The lock of the state folder. A process killed while it was starting a child leaves it held for a moment."""
+        lock = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        for _ in range(LOCK_LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except BlockingIOError:
+                time.sleep(YOUNG_PAUSE_S)
+        os.close(lock)
+        raise RuntimeFault(
+            f"another Tidegate runs cluster {self.cluster} from {self._home}. Stop it, or use another state folder."
+        )
 
     def _adopt(self) -> None:
         """Take over every replica with a living supervisor; end and write off whatever else is left."""
