@@ -91,7 +91,8 @@ def _broken_bound(order: dict[str, Any]) -> str:
     pids = process_tree.descendants(os.getpid())
     if len(pids) > MOST_PROCESSES:
         return "processes"
-    return "memory" if process_tree.held_bytes(pids) > order["memory_bytes"] else ""
+    limit = order["memory_bytes"]
+    return "memory" if process_tree.held_bytes(pids, beyond=limit) > limit else ""
 
 
 def _read(fd: int, tails: dict[int, bytes]) -> bool:

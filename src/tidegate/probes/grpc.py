@@ -38,7 +38,7 @@ async def check(address: str, service: str, timeout_s: float) -> Result:
         try:
             status = await ask(service, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            return Result(Verdict.FAIL, f"grpc: {error.code().name}: {error.details()}")
+            return Result(Verdict.FAIL, f"grpc: {error.code().name} {error.details() or ''}".rstrip())
     if status == SERVING:
         return Result(Verdict.PASS)
     return Result(Verdict.FAIL, f"grpc: {STATUS.get(status, status)}")

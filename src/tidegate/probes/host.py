@@ -75,14 +75,11 @@ def _end_all(_signal: int, _frame: FrameType | None) -> None:
 
 def _take_in(cages: dict[int, int]) -> None:
     """Cages that ended; one that was killed has not reported, and may have left processes behind."""
-    killed = False
     for pid, status in process_tree.reap().items():
         number = cages.pop(pid, None)
         if number is not None and status != 0:
-            killed = True
             line = {"id": number, "end": "fault", "code": None, "out": "", "err": "its supervisor was killed"}
             os.write(1, json.dumps(line).encode() + b"\n")
-    if killed:
-        for pid in process_tree.children(os.getpid()):
-            if pid not in cages:
-                process_tree.send(pid, process_tree.start_ticks(pid), signal.SIGKILL)
+    for pid in process_tree.children(os.getpid()):
+        if pid not in cages:  # orphaned by a killed cage; what is below it comes here next
+            process_tree.send(pid, process_tree.start_ticks(pid), signal.SIGKILL)

@@ -34,4 +34,5 @@ def next_turn_s(at: float, period_s: float, at_phase: float) -> float:
     >>> next_turn_s(103.0, 10.0, 0.5), next_turn_s(105.0, 10.0, 0.5)
     (2.0, 10.0)
     """
-    return period_s - (at - at_phase * period_s) % period_s
+    left_s = period_s - (at - at_phase * period_s) % period_s
+    return left_s if left_s > 0 else period_s

@@ -156,24 +156,33 @@ class AsyncProber:
                 group.create_task(self._repeat(watched, "liveness", probes.liveness))
 
     async def _repeat(self, watched: _Watched, name: str, probe: Probe) -> None:
-        """Look again and again; a startup probe until it has passed or failed."""
+        """Look again and again; a startup probe until it has passed or failed.
+
+        Until a startup or readiness probe has said something for the first time, there are early looks between its
+        turns, which then come a whole period after each other from the beginning on.
+        """
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, watched.since + probe.initialDelaySeconds - loop.time()))
+        rule, begun, period_s = Rule.of(probe), loop.time(), probe.periodSeconds
         turn = phase(watched.target.replica, name)
-        rule, begun = Rule.of(probe), loop.time()
-        watched.streaks[name] = Streak(counted_at=begun)
+        watched.streaks[name] = Streak()
         if name == "liveness":
-            await asyncio.sleep(turn * probe.periodSeconds)
+            await asyncio.sleep(turn * period_s)
+        its_turn = name == "liveness"
         while True:
             result = await self._checks.run(watched.target, probe, self._asked(watched, name))
-            self._take(watched, name, result, rule)
-            streak = watched.streaks[name]
-            if name == "startup" and streak.verdict is not Verdict.UNKNOWN:
+            self._take(watched, name, result, rule, its_turn=its_turn)
+            verdict = watched.streaks[name].verdict
+            if name == "startup" and verdict is not Verdict.UNKNOWN:
                 return
-            pause_s = next_turn_s(loop.time(), probe.periodSeconds, turn)
-            if name != "liveness" and streak.verdict is Verdict.UNKNOWN:
+            now = loop.time()
+            if name == "liveness" or verdict is not Verdict.UNKNOWN:
+                pause_s, its_turn = next_turn_s(now, period_s, turn), True
+            else:
                 process = probe.kind in PROCESS_KINDS
-                pause_s = min(pause_s, early_pause_s(loop.time() - begun, self._starting, process=process))
+                early_s = early_pause_s(now - begun, self._starting, process=process)
+                turn_s = next_turn_s(now - begun, period_s, 0.0)
+                pause_s, its_turn = min(turn_s, early_s), turn_s <= early_s
             await asyncio.sleep(pause_s)
 
     def _asked(self, watched: _Watched, name: str) -> Asked:
@@ -184,11 +193,11 @@ class AsyncProber:
         ]
         return Asked(name, last, self._traffic(watched.target.replica))
 
-    def _take(self, watched: _Watched, name: str, result: Result, rule: Rule) -> None:
+    def _take(self, watched: _Watched, name: str, result: Result, rule: Rule, *, its_turn: bool) -> None:
         now = asyncio.get_running_loop().time()
         watched.history.setdefault(name, deque(maxlen=HISTORY)).appendleft((now, result))
         before = watched.streaks[name]
-        watched.streaks[name] = judge(before, rule, result, now)
+        watched.streaks[name] = judge(before, rule, result, its_turn=its_turn)
         if watched.streaks[name].verdict is not before.verdict:
             self._on_change()
 
@@ -224,7 +233,7 @@ class AsyncProber:
             result = await self._script(watched, Python(script=liveness.remedyScript), "remedy", REMEDY_S)
             watched.once["remedy"] = result
             if result.verdict is Verdict.PASS:
-                watched.streaks["liveness"] = Streak(counted_at=asyncio.get_running_loop().time())
+                watched.streaks["liveness"] = Streak()
             self._on_change()
         finally:
             watched.remedying = False

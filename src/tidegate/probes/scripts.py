@@ -126,6 +126,8 @@ class Scripts:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
+            "-X",
+            "utf8",
             "-c",
             _BOOT,
             stdin=asyncio.subprocess.PIPE,

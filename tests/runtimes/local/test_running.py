@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from contract.replicas import SERVER, ended, one, order, running, until
+from tidegate.base import process_tree
 from tidegate.base.errors import RuntimeFault
 from tidegate.runtimes.local import logs
 from tidegate.runtimes.local.runtime import LocalRuntime
@@ -148,11 +151,20 @@ async def test_output_is_bounded_and_its_end_is_kept(make):
 
 
 async def test_following_a_log_ends_with_the_replica(runtime: LocalRuntime):
-    code = "import sys; print('a', flush=True); sys.stdin.read(); import time; time.sleep(0.3); print('b'); print('c')"
+    code = (
+        "import signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+        "print('a', flush=True)\nsignal.sigwait([signal.SIGUSR1])\nprint('b')\nprint('c')"
+    )
     await runtime.start(order(code=code))
-    await running(runtime)
-    lines = [line async for line in runtime.logs("web-1", follow=True)]
-    assert lines[-2:] == ["b", "c"]
+    seen = await running(runtime)
+    await until(lambda: output(runtime), lambda lines: lines == ["a"])
+    lines = []
+    async for line in runtime.logs("web-1", follow=True):
+        lines.append(line)
+        if lines == ["a"]:
+            asyncio.get_running_loop().call_later(0.05, os.kill, seen.pid, signal.SIGUSR1)
+    assert lines == ["a", "b", "c"]
 
 
 async def test_logs_of_forgotten_replicas_are_pruned_oldest_first(tmp_path: Path):
@@ -170,6 +182,21 @@ async def test_too_much_memory_ends_a_replica_and_says_so(runtime: LocalRuntime)
     seen = await ended(runtime)
     assert seen.exit_code == -9
     assert seen.detail.startswith("out of memory:") and "64 MiB" in seen.detail
+
+
+async def test_memory_that_forked_workers_share_counts_once(runtime: LocalRuntime):
+    code = (
+        "import os, signal, time\nmodel = bytearray(os.urandom(1) * (60 << 20))\n"
+        "for _ in range(3):\n  if os.fork() == 0: time.sleep(600)\n"
+        "print('forked', flush=True); time.sleep(600)"
+    )
+    await runtime.start(order(code=code, resources={"cpu": 0.5, "memory": "128Mi"}))
+    await until(lambda: output(runtime), lambda lines: "forked" in lines)
+    seen = await one(runtime)
+    assert seen is not None and seen.pid is not None
+    pids = [seen.pid, *process_tree.descendants(seen.pid)]
+    assert process_tree.held_bytes(pids, beyond=2**40) > 4 * (60 << 20)
+    assert 60 << 20 < process_tree.held_bytes(pids) < 128 << 20
 
 
 async def test_cards_are_given_to_one_replica_each(make):

@@ -13,6 +13,7 @@ from tidegate.runtimes.local.runtime import LocalRuntime
 # environment, then prints their pids.
 SPREADS = """
 import os, signal, subprocess, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 def detached():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.setsid()
@@ -54,7 +55,10 @@ async def test_nothing_is_left_after_a_stop(runtime: LocalRuntime):
 
 
 async def test_nothing_is_left_after_a_replica_ended_by_itself(runtime: LocalRuntime):
-    pids = await spread_pids(runtime, "sys.stdin.read(); time.sleep(0.3); sys.exit(0)")
+    pids = await spread_pids(runtime, "signal.sigwait([signal.SIGUSR1]); sys.exit(0)")
+    seen = await running(runtime)
+    assert seen.pid is not None
+    os.kill(seen.pid, signal.SIGUSR1)
     await ended(runtime)
     assert living(pids) == []
 

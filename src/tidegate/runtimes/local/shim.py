@@ -212,7 +212,7 @@ class Supervisor:
         limit = self.order.get("memory_bytes")
         if not limit or self.status is not None:
             return
-        held = process_tree.held_bytes(process_tree.descendants(os.getpid()))
+        held = process_tree.held_bytes(process_tree.descendants(os.getpid()), beyond=limit)
         if held > limit and not self.detail:
             self.detail = f"out of memory: held {held >> 20} MiB of {limit >> 20} MiB"
             os.killpg(self.child, signal.SIGKILL)
