@@ -31,6 +31,7 @@ def running(control: FakeControl) -> Iterator[Path]:
         started, over = threading.Event(), threading.Event()
 
         async def serve() -> None:
+            control.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
             async with serving(control, Listen(socket_path=Path(state, "control.sock"), port=None)):
                 started.set()
                 while not over.is_set() and ("down",) not in control.told:

@@ -14,6 +14,7 @@ import pytest
 from cli.running import run, running
 from tidegate import __version__
 from tidegate.base.errors import ControlError
+from tidegate.cli.client import Client
 from tidegate.model.reasons import Reason
 from tidegate.web.ports import Event, LogLine
 from web.world import AT, FakeControl, pool, replica, status
@@ -88,6 +89,18 @@ def test_events_of_a_time_are_printed_oldest_first(world: tuple[FakeControl, str
     result = run("events", "--since", "yesterday", "--state", world[1])
     assert result.exit_code == 2
     assert '--since: got "yesterday", expected a duration' in result.stderr
+
+
+def test_what_follows_comes_line_by_line_until_the_system_ends() -> None:
+    control = FakeControl()
+    with running(control) as state, Client(state) as client:
+        events = client.events(0, follow=True)
+        control.past.append(Event(AT, "operator", "here", "before"))
+        seen = [next(events).text]
+        control.loop.call_soon_threadsafe(control.happen, Event(AT + 1, "operator", "here", "after"))  # type: ignore[attr-defined]
+        seen.append(next(events).text)
+        client.down()
+        assert [*seen, *(e.text for e in events)] == ["before", "after"]
 
 
 def test_apply_sends_the_manifests_and_prints_the_difference(world: tuple[FakeControl, str], manifest: str) -> None:

@@ -29,7 +29,7 @@ JSON_EVERY_S = 1.0
 class Serve(Protocol):
     """`control.run.serve`: runs until everything is stopped. It drains on SIGINT and SIGTERM by itself."""
 
-    def __call__(self, loaded: Loaded | None, settings: Settings, *, on_status: OnStatus) -> Awaitable[None]: ...
+    def __call__(self, loaded: Loaded | None, settings: Settings, /, *, on_status: OnStatus) -> Awaitable[None]: ...
 
 
 def run_here(
