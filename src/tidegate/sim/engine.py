@@ -133,6 +133,10 @@ class Pool:
         known = self._replicas.get(replica) or self._draining[replica]
         return int(self._state.replica_busy[known.index])
 
+    def takes(self, replica: str) -> bool:
+        """Whether a replica is in the pool and takes new requests."""
+        return replica in self._replicas
+
     def add(self, replica: str, *, tier: int = 0, slow: float = 1.0, distance_s: float = 0.0) -> None:
         """A new replica takes requests from now on; lower tiers, then earlier replicas, are filled first.
 
@@ -160,6 +164,13 @@ class Pool:
         known = self._replicas.pop(replica)
         self._draining[replica] = known
         self._loops.close_slots(self._state, known.index, self.slots, self.now)
+
+    def reopen(self, replica: str) -> None:
+        """A replica that was draining takes requests again."""
+        known = self._draining.pop(replica)
+        self._replicas[replica] = known
+        self._state.replica_idle_at[known.index] = math.inf
+        self._loops.open_slots(self._state, known.index, known.first, self.slots, self.now)
 
     def kill(self, replica: str) -> None:
         """A replica is gone now, and the requests on it with it."""

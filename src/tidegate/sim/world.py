@@ -1,0 +1,264 @@
+"""A made-up world in which the very `policy.tick` of the live system decides.
+
+Around it: clusters whose replicas take time to start (`places`), a gateway that follows the published snapshot
+(`front`, one `engine` per pool), clients (`requests`), faults, and checks after every decision. Time is the only thing
+that is not real: it jumps from event to event.
+
+    result = World(scenario).run()
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from tidegate.base.streams import stream
+from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
+from tidegate.model.memory import Memory, PoolMemory
+from tidegate.model.observed import Observed
+from tidegate.model.plan import Tick
+from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.model.snapshot import Snapshot
+from tidegate.policy.tick import tick
+from tidegate.sim import checks
+from tidegate.sim.engine import Pool
+from tidegate.sim.faults import Fault
+from tidegate.sim.front import Front
+from tidegate.sim.ledger import Ledger
+from tidegate.sim.places import Body, Places
+from tidegate.sim.requests import Requests
+from tidegate.sim.result import Result
+from tidegate.sim.scenario import Scenario
+from tidegate.spec.resolve import PoolKey
+
+PUBLISH_S = 0.05  # until the gateway has taken a snapshot over
+REACT_S = 0.5  # a replica's change is seen this much later: the live loop's tick
+LEAST_STEP_S = 0.25
+STARTUPS_KNOWN = 5
+IMAGINED_SHARE = 0.7  # at the beginning the pool stands as if it had been run at this share of its slots
+
+
+class World:
+    """One run of one scenario."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.epoch = scenario.epoch
+        self.specs = {p.key: p for p in scenario.specs.pools}
+        self._startup_rng = stream(scenario.seed, "startups")
+        self._failure_rng = stream(scenario.seed, "failures")
+        clusters = {c.name: c for c in scenario.specs.clusters}
+        self.home = next(iter(clusters), "")
+        self.places = Places(clusters, self.specs, self._startup_s, self._failure_rng, self.epoch)
+        self.front = Front(
+            {key: self._pool(key) for key in self.specs},
+            {key: self._requests(key) for key in self.specs},
+            self._pace,
+        )
+        self.ledger = Ledger(scenario, self.places)
+        self.memory = Memory(pools={key: self._known(key) for key in self.specs})
+        self.now = 0.0
+        self._published: list[tuple[float, Snapshot]] = []
+        self._struck: set[int] = set()
+        self._furnish()
+
+    def run(self, progress: Callable[[float], None] | None = None) -> Result:
+        """From second 0 to the end of the longest trace; `progress` is told the second reached."""
+        end = self.scenario.length_s
+        while True:
+            decided = self._decide()
+            if self.now >= end - 1e-9:
+                return self.ledger.result(self.now, self.front)
+            self._advance(min(end, self._next_look(decided)))
+            if progress is not None:
+                progress(self.now)
+
+    # -- one decision --------------------------------------------------------------------------------------------
+
+    def _decide(self) -> Tick:
+        faults = self._strike()
+        stats = self.front.measure()
+        blind = any(f.kind == "blind" for f in faults)
+        measured = not blind and self.now > 0  # nothing was measured yet at the very beginning; that is not zero
+        observed = Observed(
+            at=self.epoch + self.now,
+            replicas=self.places.seen_replicas(self.now, faults),
+            loads=dict(stats) if measured else {},
+            clusters=self.places.seen_clusters(self.now, faults),
+            gateway=None if blind else self.front.seen(),
+        )
+        decided = self._tick(observed)
+        scene = checks.Scene(self.scenario.specs, decided, self.places, self.front, faults, self.now)
+        checks.check(scene, self.scenario.repeat)
+        self.ledger.note(self.now, stats, decided)
+        self.ledger.forget_warm_up(self.now, self.front)
+        self.memory = decided.memory
+        for action in decided.actions:
+            self._obey(action, faults)
+        return decided
+
+    def _tick(self, observed: Observed) -> Tick:
+        chosen = self.scenario.scale
+        if chosen is None:
+            return tick(self.scenario.specs, observed, self.memory)
+
+        def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
+            return chosen[inp.spec.key](inp, memory)
+
+        return tick(self.scenario.specs, observed, self.memory, scale=scale)
+
+    def _obey(self, action: Action, faults: list[Fault]) -> None:
+        match action:
+            case Start():
+                self.places.start(action, self.now, faults)
+            case Prepare():
+                self.places.prepare(action, self.now)
+            case Stop() if not self.places.hidden(action.cluster, faults):
+                self.places.stop(action, self.now, idle=self.front.busy(action.replica) == 0)
+            case Forget() if not self.places.hidden(action.cluster, faults):
+                self.ledger.bury(action.replica, self.now)
+                self.places.forget(action)
+            case Publish():
+                self._published.append((self.now + PUBLISH_S, action.snapshot))
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _next_look(self, decided: Tick) -> float:
+        """When to decide again: at the latest after a tick, earlier when something changes."""
+        at = self.now + self.scenario.longest_tick_s
+        if decided.look_again_at is not None:
+            at = min(at, decided.look_again_at - self.epoch)
+        at = min(at, self.places.next_event(self.now) + REACT_S)
+        if self._published:
+            at = min(at, self._published[0][0] + REACT_S)
+        for fault in self.scenario.faults:
+            at = min(at, *(t for t in (fault.at, fault.ends) if t > self.now), math.inf)
+        return max(at, self.now + LEAST_STEP_S)
+
+    def _advance(self, until: float) -> None:
+        """Let everything happen up to `until`, each event at its own instant."""
+        while self.now < until:
+            at = min(until, self.places.next_event(self.now))
+            if self._published:
+                at = max(self.now, min(at, self._published[0][0]))
+            self.front.advance(at)
+            self.now = at
+            self.places.settle(at)
+            for body in [b for b in self.places.bodies.values() if not b.runs(at)]:
+                self.front.lose(body.id)
+            while self._published and self._published[0][0] <= at:
+                snapshot = self._published.pop(0)[1]
+                self.front.take(snapshot, lambda name: self.places.serving(name, self.now))
+
+    # -- faults --------------------------------------------------------------------------------------------------
+
+    def _strike(self) -> list[Fault]:
+        """Let faults that are due happen; those that are going on."""
+        faults = self.scenario.faults
+        for index, fault in enumerate(faults):
+            if fault.at <= self.now and index not in self._struck:
+                self._struck.add(index)
+                if fault.kind == "crash":
+                    self._crash(fault)
+                elif fault.kind == "outage":
+                    for body in self.places.alive(self.now):
+                        if body.cluster == fault.where.cluster:
+                            self._end(body.id, "the cluster went down")
+        if any(f.kind == "slow" for f in faults):
+            for name in list(self.front.held):
+                self.front.slow_down(name, self._pace(name)[0])
+        return [f for f in faults if f.on(self.now)]
+
+    def _crash(self, fault: Fault) -> None:
+        where = fault.where
+        ready = sorted(
+            b.id
+            for b in self.places.alive(self.now)
+            if b.prepared <= self.now
+            and not b.stopping
+            and where.service in (None, b.key.service)
+            and where.cluster in (None, b.cluster)
+        )
+        for name in self._failure_rng.sample(ready, min(where.count, len(ready))):
+            self._end(name, "crashed")
+
+    def _end(self, name: str, detail: str) -> None:
+        self.places.end(name, self.now, detail)
+        self.front.lose(name)
+
+    # -- what the world is made of -------------------------------------------------------------------------------
+
+    def _pool(self, key: PoolKey) -> Pool:
+        spec, queue = self.specs[key], self.specs[key].service.queue
+        patience_s = self.scenario.patience_s or spec.service.requestTimeoutSeconds
+        return Pool(
+            slots=spec.concurrency,
+            patience_s=patience_s,
+            within_s=spec.promise.within,
+            max_wait_s=queue.maxWaitSeconds or spec.promise.within,
+            queue_per_slot=queue.maxLengthPerSlot,
+            tries=self.scenario.tries if spec.service.idempotent else 1,
+            epoch=self.epoch,
+            compile=self.scenario.compile,
+        )
+
+    def _requests(self, key: PoolKey) -> Requests:
+        scenario = self.scenario
+        if key not in scenario.loads:
+            return Requests.of((), (), compile=scenario.compile)
+        name = "" if len(scenario.loads) == 1 else f" {key}"
+        return Requests(
+            scenario.loads[key].points(), scenario.work[key], scenario.seed, name=name, compile=scenario.compile
+        )
+
+    def _startup_s(self, key: PoolKey) -> float:
+        startup = self.scenario.startup_of(key)
+        if startup.cv <= 0 or startup.mean_s <= 0:
+            return startup.mean_s
+        variance = math.log(1 + startup.cv**2)
+        return self._startup_rng.lognormvariate(math.log(startup.mean_s) - variance / 2, math.sqrt(variance))
+
+    def _pace(self, replica: str) -> tuple[float, float]:
+        body = self.places.bodies[replica]
+        slow = 1.0
+        for fault in self.scenario.faults:
+            strikes = fault.where.service in (None, body.key.service) and fault.where.cluster in (None, body.cluster)
+            if fault.kind == "slow" and fault.on(self.now) and strikes:
+                slow *= fault.where.factor
+        here = self.places.clusters[self.home].spec.distance
+        there = self.places.clusters[body.cluster].spec.distance
+        return slow, 2 * here.get(body.cluster, there.get(self.home, 0.0))
+
+    def _known(self, key: PoolKey) -> PoolMemory:
+        """A system that has run before has measured start-up times."""
+        if not self.places.clusters:
+            return PoolMemory()
+        times = tuple(self._startup_s(key) for _ in range(STARTUPS_KNOWN))
+        return PoolMemory(startups_s={self.home: times})
+
+    def _furnish(self) -> None:
+        """Let replicas stand ready at second 0, as many as the first minutes need; within the room there is."""
+        for key, spec in self.specs.items():
+            trace = self.scenario.loads.get(key)
+            first = trace.between(0.0, max(300.0, trace.bin_s)).mean_rps if trace else 0.0
+            work_s = self.scenario.work[key].mean_s if trace else 0.0
+            needed = math.ceil(first * work_s / spec.concurrency / IMAGINED_SHARE)
+            count = max(spec.scaling.minReplicas, min(spec.scaling.maxReplicas, needed))
+            order = spec.placement.clusters or tuple(self.places.clusters)
+            for number in range(count):
+                cluster = next((c for c in order if self._fits(c, key)), None)
+                if cluster is not None:
+                    self._stand(f"{key.service}-{key.pool}-first-{number + 1}", key, cluster)
+
+    def _stand(self, name: str, key: PoolKey, cluster: str) -> None:
+        spec, startup_s = self.specs[key], self.scenario.startup_of(key).mean_s
+        body = Body(name, key, spec.revision, cluster, -2 * startup_s - 1, startup_s, spec.resources.amounts())
+        body.prepare_began = -startup_s - 1
+        self.places.bodies[name] = body
+
+    def _fits(self, cluster: str, key: PoolKey) -> bool:
+        if cluster not in self.places.clusters or self.places.clusters[cluster].spec.runtime == "static":
+            return False
+        used, capacity = self.places.used(cluster, 0.0), self.places.capacity(cluster, [])
+        amounts = self.specs[key].resources.amounts()
+        return all(used.get(k, 0.0) + a <= capacity.get(k, 0.0) + 1e-6 for k, a in amounts.items())
