@@ -30,4 +30,4 @@ def test_missing_and_stale_loads_keep_what_there_is():
     before = world.last.wanted
     assert world.until(2000, measured=False, every_s=10) == before
     assert world.until(2000, load_age_s=500, every_s=10) == before
-    assert "not below" in world.said
+    assert "stay at" in world.said

@@ -23,6 +23,56 @@ class StabilityMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What one filter of the bank believes of the arrival rate: its weight, the level (requests/s), the slope
+    (requests/s each second), and their covariance."""
+
+    weight: float
+    level: float
+    slope: float
+    p_level: float
+    p_both: float
+    p_slope: float
+
+
+@dataclass(frozen=True, slots=True)
+class RiskMemory:
+    """What each candidate margin would have lost and cost so far, had it been the one in use; one entry a margin.
+
+    `lost` requests and `cost` replica seconds fade with the same time constant as `offered` requests and `seconds`.
+    `peak` is the highest load expected (busy slots), fading. `backlog` requests wait now in the imagined pool, which
+    has `ready` replicas and `pending` ones (ready at, count).
+    """
+
+    offered: float = 0.0
+    seconds: float = 0.0
+    peak: float = 0.0
+    lost: tuple[float, ...] = ()
+    cost: tuple[float, ...] = ()
+    backlog: tuple[float, ...] = ()
+    ready: tuple[int, ...] = ()
+    pending: tuple[tuple[tuple[float, int], ...], ...] = ()
+    chosen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DemandMemory:
+    """Arrivals counted in bins, what is believed of their rate, and the service times seen.
+
+    The open bin begins at `bin_at` (epoch seconds) and holds `arrivals` requests of `covered_s` measured seconds.
+    `served` requests took `service_s_sum` and `service_s2_sum`; old ones fade.
+    """
+
+    bin_at: float | None = None
+    arrivals: float = 0.0
+    covered_s: float = 0.0
+    served: float = 0.0
+    service_s_sum: float = 0.0
+    service_s2_sum: float = 0.0
+    bank: tuple[Beliefs, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleMemory:
     """What the scaling policy remembers of one pool from tick to tick.
 
@@ -33,6 +83,8 @@ class ScaleMemory:
     wanted: int | None = None
     busy_at: float | None = None
     load_at: float | None = None
+    demand: DemandMemory = DemandMemory()
+    risk: RiskMemory = RiskMemory()
     stability: StabilityMemory = StabilityMemory()
 
 

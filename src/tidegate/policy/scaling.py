@@ -1,66 +1,237 @@
-"""How many replicas a pool wants: demand, then bounds, then stability; every step says why."""
+"""How many replicas a pool wants: demand, promise, schedule, forecast, bounds, stability; each step says why.
+
+Order of business: take in what was measured; expect the load at the end of the start-up time; add the margin that has
+kept the promise; be at least what the schedule says; stay within the bounds; hold still where the windows or the rate
+policies say so. A pool that was not measured keeps what it has.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from tidegate.base.units import format_seconds
 from tidegate.model.observed import PoolLoad
 from tidegate.model.reasons import Reason
-from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy.stability import steady
+from tidegate.model.scaling import DemandMemory, ScaleInput, ScaleMemory, ScaleResult
+from tidegate.policy import demand, risk, schedule, staffing, tracking
+from tidegate.policy.stability import Steadied, steady
 from tidegate.spec.resolve import PoolSpec
+from tidegate.spec.scaling import Target
 
 STALE_S = 60.0  # a load older than this says nothing about now
-BUSY_SHARE = 0.8  # share of slots in use that is aimed at
-TOLERANCE = 0.1  # the HPA's: a change of less than 10% is none
-DOWN_WINDOW_S = 60.0
+HPA_TOLERANCE = 0.1  # https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
+HPA_DOWN_WINDOW_S = 300.0
+DOWN_WINDOW_MAX_S = 60.0  # a replica is not given back for a dip shorter than half a start-up time, at most a minute
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    """Replicas that one part asks for, and why."""
+
+    wanted: int
+    reasons: tuple[Reason, ...]
 
 
 def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
     """Decide for one pool; called at any interval, with the memory that the last call returned."""
-    limits = inp.spec.scaling
     there = inp.ready + len(inp.starting_ages_s)
     current = there if memory.wanted is None else memory.wanted
+    memory = _remember(inp, memory)
     load = inp.load
     if load is None or inp.at - load.at > STALE_S:
-        wanted = _clamp(current, inp.spec)
-        age = "nothing was measured" if load is None else f"the last measurement is {inp.at - load.at:.0f} s old"
-        return ScaleResult(
-            wanted, replace(memory, wanted=wanted), (Reason("demand", f"{age}: not below {wanted}", wanted),)
-        )
+        return _finish(inp, memory, current, _unmeasured(inp, current), measured=False)
     busy = load.arrivals + load.in_flight + load.queued > 0
-    busy_at = inp.at if busy or memory.busy_at is None else memory.busy_at
-    proposed, reasons = _demanded(load, inp.spec, current)
-    if proposed == 0 and inp.at - busy_at < limits.scaleToZeroAfterSeconds:
-        proposed = min(1, current)
-    bounded = _clamp(proposed, inp.spec)
-    if bounded != proposed:
-        bound = "minReplicas" if bounded > proposed else "maxReplicas"
-        reasons = (*reasons, Reason("bounds", f"{proposed} wanted, {bound} is {bounded}", bounded, bound))
-    held = steady(
-        memory.stability, limits.behavior, at=inp.at, current=current, proposed=bounded, down_s=DOWN_WINDOW_S, up_s=0.0
+    if busy or memory.busy_at is None:
+        memory = replace(memory, busy_at=inp.at)
+    idle_at = (memory.busy_at or 0.0) + inp.spec.scaling.scaleToZeroAfterSeconds
+    if not busy and (current == 0 or inp.at >= idle_at):
+        why = f"nothing asked for since {format_seconds(inp.at - (memory.busy_at or inp.at))}"
+        proposal = _Proposal(0, (Reason("demand", why, 0),))
+    else:
+        proposal = _demanded(inp, load, memory.demand, memory, current)
+    result = _finish(inp, memory, current, proposal, measured=True)
+    if busy or result.wanted <= inp.spec.scaling.minReplicas:
+        return result
+    wake = min(t for t in (result.look_again_at, idle_at) if t is not None)
+    return replace(result, look_again_at=wake if wake > inp.at else result.look_again_at)
+
+
+# -- what is known -----------------------------------------------------------------------------------------------------
+
+
+def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
+    """Take in a load that is new; the same load shown twice changes nothing."""
+    load = inp.load
+    if load is None or (memory.load_at is not None and load.at <= memory.load_at):
+        return memory
+    counted, bins = demand.take_in(memory.demand, load)
+    chances = memory.risk if memory.risk.lost else risk.first_risk()
+    if bins:
+        needs = _needs(inp, counted)
+        unit = 1.0 / needs.mean_s
+        for done in bins:
+            counted = demand.learn(counted, done, unit)
+            if done.rate is None or not counted.bank:
+                continue
+            ahead = tracking.outlook(counted.bank, inp.startup_s, unit)
+            chances = risk.advance(
+                chances, done.rate * done.seconds, done.end, done.seconds, ahead, _with_spare(inp, needs, ahead)
+            )
+    return replace(memory, load_at=load.at, demand=counted, risk=chances)
+
+
+def _needs(inp: ScaleInput, counted: DemandMemory) -> risk.Needs:
+    spec = inp.spec
+    service = demand.service(counted, spec.promise.within)
+    return risk.Needs(
+        mean_s=service.mean_s,
+        cv=service.cv,
+        concurrency=spec.concurrency,
+        spare=0.0,
+        within_s=spec.promise.within,
+        success=spec.promise.success,
+        startup_s=inp.startup_s,
     )
-    wanted = _clamp(held.wanted, inp.spec)
-    kept = ScaleMemory(wanted=wanted, busy_at=busy_at, load_at=load.at, stability=held.memory)
-    wake = held.look_again_at
-    if wanted > limits.minReplicas and not busy:
-        idle_end = busy_at + limits.scaleToZeroAfterSeconds
-        wake = min(w for w in (wake, idle_end) if w is not None)
-    return ScaleResult(wanted, kept, (*reasons, *held.reasons), wake if wake is None or wake > inp.at else None)
 
 
-def _demanded(load: PoolLoad, spec: PoolSpec, current: int) -> tuple[int, tuple[Reason, ...]]:
-    demand = load.in_flight + load.queued
-    share = spec.scaling.target.inFlight if spec.scaling.target and spec.scaling.target.inFlight else BUSY_SHARE
-    slots = demand / share
-    proposed = math.ceil(slots / spec.concurrency - 1e-9)
-    held = current * spec.concurrency
-    text = f"{load.in_flight} in flight + {load.queued} queued at {share:.0%} of the slots = {slots:.1f} slots"
-    if proposed < current and slots > held * (1 - TOLERANCE):
-        proposed, text = current, f"{text}, within {TOLERANCE:.0%} of the {held} there are"
-    return proposed, (Reason("demand", f"{text}: {proposed} replicas of {spec.concurrency}", proposed),)
+def _with_spare(inp: ScaleInput, needs: risk.Needs, ahead: tracking.Outlook) -> risk.Needs:
+    busy = max(ahead.now, ahead.then) * needs.mean_s
+    promise = inp.spec.promise
+    spare = staffing.margin(busy, needs.mean_s, needs.cv, promise.within, promise.success)
+    return replace(needs, spare=spare)
 
 
-def _clamp(count: int, spec: PoolSpec) -> int:
-    return max(spec.scaling.minReplicas, min(count, spec.scaling.maxReplicas))
+# -- what is asked for -------------------------------------------------------------------------------------------------
+
+
+def _unmeasured(inp: ScaleInput, current: int) -> _Proposal:
+    age = "nothing was measured"
+    if inp.load is not None:
+        age = f"the last measurement is {format_seconds(inp.at - inp.load.at)} old"
+    return _Proposal(current, (Reason("demand", f"{age}: stay at {current}", current),))
+
+
+def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: ScaleMemory, current: int) -> _Proposal:
+    """Replicas for the load expected when an order given now is ready, by target or by promise."""
+    needs = _needs(inp, counted)
+    unit = 1.0 / needs.mean_s
+    sudden = demand.surprised(counted, unit)
+    bank = (sudden or counted).bank
+    since_s = max(0.0, inp.at - counted.bin_at) if counted.bin_at is not None else 0.0
+    ahead = tracking.outlook(bank, inp.startup_s + since_s, unit) if bank else tracking.Outlook(0.0, 0.0, 0.0)
+    waiting = _backlog_slots(inp, load, needs)
+    known = demand.service(counted, needs.within_s).known
+    floor = 0.0 if known else float(load.in_flight + load.queued)
+    target = inp.spec.scaling.target
+    if target is not None:
+        return _targeted(inp.spec, target, ahead, needs, max(waiting, floor), current)
+    if not known:
+        wanted = max(1, math.ceil(floor / needs.concurrency))
+        text = f"{floor:.0f} in flight or queued, service time not known yet: {wanted} replicas of {needs.concurrency}"
+        return _Proposal(wanted, (Reason("demand", text, wanted),))
+    return _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, waiting, sudden is not None)
+
+
+def _backlog_slots(inp: ScaleInput, load: PoolLoad, needs: risk.Needs) -> float:
+    """Slots to work off what waits longer than it may, over the start-up time or the promise, whichever is longer."""
+    ordinary = inp.ready * needs.concurrency * 0.5 * max(0.0, needs.within_s - 2.0 * needs.mean_s)
+    excess = load.queued * needs.mean_s - ordinary
+    return max(0.0, excess) / max(inp.startup_s, needs.within_s)
+
+
+def _promised(
+    inp: ScaleInput, ahead: tracking.Outlook, needs: risk.Needs, memory: ScaleMemory, waiting: float, sudden: bool
+) -> _Proposal:
+    margin, share = risk.CANDIDATES[memory.risk.chosen]
+    busy = max(ahead.now, ahead.then) * needs.mean_s
+    slots = risk.slots(ahead, margin, needs) + waiting
+    floor = share * memory.risk.peak
+    wanted = max(1, math.ceil(max(slots, floor) / needs.concurrency - 1e-9))
+    rate = max(ahead.now, ahead.then)
+    when = f"in {format_seconds(inp.startup_s)}" if ahead.then >= ahead.now else "now"
+    text = f"{rate:.3g} requests/s {when} x {needs.mean_s:.3g} s = {busy:.1f} busy slots"
+    if sudden:
+        text = f"more arrives than expected; {text}"
+    if waiting > 0:
+        text += f", {waiting:.1f} more to work off the queue"
+    reasons = [Reason("demand", text, math.ceil(busy / needs.concurrency))]
+    promise = inp.spec.promise
+    text = (
+        f"{_percent(promise.success)} within {format_seconds(promise.within)} needs {slots:.1f} slots = {wanted} "
+        f"replicas of {needs.concurrency} (margin {margin:g} x {ahead.spread * needs.mean_s:.1f}, "
+        f"{needs.spare:.1f} for the queue)"
+    )
+    if floor > slots:
+        text += f"; kept at {share:.0%} of the recent peak: this service jumps faster than it starts"
+    reasons.append(Reason("promise", text, wanted))
+    alone = staffing.staff(0.0, needs.mean_s, needs.cv, promise.within, promise.success)
+    if not alone.kept:
+        reasons.append(Reason("promise", _impossible(inp.spec, needs, alone.reachable), wanted, "promise.within"))
+    return _Proposal(wanted, tuple(reasons))
+
+
+def _impossible(spec: PoolSpec, needs: risk.Needs, reachable: float) -> str:
+    return (
+        f"no number of replicas keeps {_percent(spec.promise.success)} within {format_seconds(spec.promise.within)}: "
+        f"service alone takes {format_seconds(needs.mean_s)} on average, {reachable:.1%} of requests are done in that "
+        "time; promise more time or less success, or give a replica more resources"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.6g}%"
+
+
+def _targeted(
+    spec: PoolSpec, target: Target, ahead: tracking.Outlook, needs: risk.Needs, waiting: float, current: int
+) -> _Proposal:
+    """The HPA's rule: as many as bring the measure to its target, none for a change within the tolerance."""
+    if target.rps is not None:
+        exact = ahead.now / target.rps
+        text = f"{ahead.now:.3g} requests/s at {target.rps:g} a replica"
+    else:
+        share = target.inFlight or 1.0
+        slots = max(ahead.now * needs.mean_s, waiting)
+        exact = slots / (share * spec.concurrency)
+        text = f"{slots:.1f} busy slots at {share:.0%} of {spec.concurrency} a replica"
+    rules = spec.scaling.behavior
+    side = rules.scaleUp if exact > current else rules.scaleDown
+    tolerance = HPA_TOLERANCE if side.tolerance is None else side.tolerance
+    if current and abs(exact / current - 1.0) <= tolerance:
+        text = f"{text} = {exact:.2f}, within {tolerance:.0%} of {current}"
+        return _Proposal(current, (Reason("target", text, current),))
+    wanted = math.ceil(exact - 1e-9)
+    return _Proposal(wanted, (Reason("target", f"{text} = {exact:.2f}, so {wanted}", wanted),))
+
+
+# -- what is allowed ---------------------------------------------------------------------------------------------------
+
+
+def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Proposal, *, measured: bool) -> ScaleResult:
+    """Schedule, bounds, stability; the last word is the bounds'."""
+    limits = inp.spec.scaling
+    windows = schedule.bounds(limits.schedules, inp.at, inp.startup_s)
+    low = max(limits.minReplicas, windows.floor or 0)
+    high = max(low, limits.maxReplicas if windows.ceiling is None else windows.ceiling)
+    reasons = proposal.reasons
+    bounded = max(low, min(proposal.wanted, high))
+    if windows.floor is not None and windows.floor > max(proposal.wanted, limits.minReplicas):
+        text = f"{', '.join(windows.labels)}: at least {windows.floor}"
+        reasons = (*reasons, Reason("schedule", text, windows.floor, "minReplicas"))
+    elif bounded != proposal.wanted:
+        bound = "minReplicas" if bounded > proposal.wanted else "maxReplicas"
+        reasons = (*reasons, Reason("bounds", f"{proposal.wanted} wanted, {bound} is {bounded}", bounded, bound))
+    held = _held(inp, memory, current, bounded) if measured else Steadied(bounded, memory.stability)
+    wanted = max(low, min(held.wanted, high))
+    wakes = [t for t in (held.look_again_at, windows.look_again_at) if t is not None and t > inp.at]
+    kept = replace(memory, wanted=wanted, stability=held.memory)
+    return ScaleResult(wanted, kept, (*reasons, *held.reasons), min(wakes, default=None))
+
+
+def _held(inp: ScaleInput, memory: ScaleMemory, current: int, bounded: int) -> Steadied:
+    limits = inp.spec.scaling
+    down_s = HPA_DOWN_WINDOW_S if limits.target else min(DOWN_WINDOW_MAX_S, inp.startup_s / 2)
+    return steady(
+        memory.stability, limits.behavior, at=inp.at, current=current, proposed=bounded, down_s=down_s, up_s=0.0
+    )

@@ -1,0 +1,127 @@
+"""What is asked of a pool: arrivals counted in bins of ten seconds, service times, and what waits.
+
+Samples of any length are spread over the bins they cover, so a caller may look every second or every half minute. A bin
+that was measured for less than half of its time counts as not measured: the belief about the rate then only grows older
+(and less sure), it does not fall.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tidegate.model.observed import PoolLoad
+from tidegate.model.scaling import DemandMemory
+from tidegate.policy import tracking
+
+BIN_S = 10.0
+GAP_BINS = 30  # a longer gap than this is passed over in one step
+SERVED_MAX = 5000.0  # requests that the service time is averaged over: known to 0.7% at a cv of 0.5
+PRIOR_SERVED = 3.0  # weight of the guess before anything was served, requests
+PRIOR_SHARE = 0.25  # that guess: a quarter of the promised time
+PRIOR_CV = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Mean service time (seconds) and its coefficient of variation; `known` once 20 requests were measured."""
+
+    mean_s: float
+    cv: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """`arrivals` requests in `covered_s` measured seconds of the bin that ends at `end`; a `gap` was not measured."""
+
+    end: float
+    seconds: float
+    arrivals: float
+    covered_s: float
+
+    @property
+    def rate(self) -> float | None:
+        """Requests/s, None when less than half of the bin was measured."""
+        return self.arrivals / self.covered_s if self.covered_s >= 0.5 * self.seconds else None
+
+
+def service(memory: DemandMemory, within_s: float) -> Service:
+    """Mean and variation of the service time, with a guess from the promise while little was measured."""
+    guess = PRIOR_SHARE * within_s
+    n = memory.served + PRIOR_SERVED
+    mean = (memory.service_s_sum + PRIOR_SERVED * guess) / n
+    second = (memory.service_s2_sum + PRIOR_SERVED * guess * guess * (1.0 + PRIOR_CV * PRIOR_CV)) / n
+    mean = max(mean, 1e-4)
+    return Service(mean, math.sqrt(max(0.0, second / (mean * mean) - 1.0)), memory.served >= 20)
+
+
+def take_in(memory: DemandMemory, load: PoolLoad) -> tuple[DemandMemory, tuple[Bin, ...]]:
+    """Add a load that was not seen before; returns the bins it completes, oldest first."""
+    memory = _served(memory, load)
+    start = load.at - max(load.interval_s, 1e-6)
+    bin_at = memory.bin_at
+    if bin_at is None:
+        bin_at = math.floor(start / BIN_S) * BIN_S
+    start = max(start, bin_at)
+    per_s = load.arrivals / max(load.at - start, 1e-6)
+    arrivals, covered = memory.arrivals, memory.covered_s
+    done: list[Bin] = []
+    for end, length in _bins(bin_at, start, load.at):
+        begin = end - length
+        part = max(0.0, min(end, load.at) - max(begin, start))
+        arrivals, covered = arrivals + per_s * part, covered + part
+        if end > load.at:
+            break
+        done.append(Bin(end, length, arrivals, covered))
+        arrivals = covered = 0.0
+        bin_at = end
+    return replace(memory, bin_at=bin_at, arrivals=arrivals, covered_s=covered), tuple(done)
+
+
+def _bins(bin_at: float, start: float, until: float) -> Iterator[tuple[float, float]]:
+    """(end, length) of the bins from `bin_at` to past `until`; what lies before `start` by many bins comes as one."""
+    missing = math.floor((start - bin_at) / BIN_S)
+    if missing > GAP_BINS:
+        yield bin_at + missing * BIN_S, missing * BIN_S
+        bin_at += missing * BIN_S
+    while bin_at <= until:
+        bin_at += BIN_S
+        yield bin_at, BIN_S
+
+
+def _served(memory: DemandMemory, load: PoolLoad) -> DemandMemory:
+    if not load.finished:
+        return memory
+    keep = min(1.0, SERVED_MAX / (memory.served + load.finished))
+    return replace(
+        memory,
+        served=(memory.served + load.finished) * keep,
+        service_s_sum=(memory.service_s_sum + load.service_s_sum) * keep,
+        service_s2_sum=(memory.service_s2_sum + load.service_s2_sum) * keep,
+    )
+
+
+def learn(memory: DemandMemory, done: Bin, unit: float) -> DemandMemory:
+    """Let the filters live through a bin; `unit` is the rate that keeps one slot busy."""
+    if not memory.bank:
+        return memory if done.rate is None else replace(memory, bank=tracking.first_beliefs(done.rate))
+    return replace(memory, bank=tracking.advance(memory.bank, done.rate, done.seconds, unit))
+
+
+def surprised(memory: DemandMemory, unit: float) -> DemandMemory | None:
+    """What to believe when the open bin alone says that more comes than was expected; None when it does not.
+
+    A step from 15 to 45 requests/s is seen after one second: 45 came where 15 + 3 x sqrt(15) + 3 = 30 would have been
+    no surprise. Nothing of it is kept: when the bin is complete it is taken in as every other one.
+    """
+    if memory.covered_s < 0.5:
+        return None
+    rate = memory.arrivals / memory.covered_s
+    if not memory.bank:
+        return replace(memory, bank=tracking.first_beliefs(rate)) if memory.arrivals else None
+    expected = tracking.outlook(memory.bank, 0.0, unit).now * memory.covered_s
+    if memory.arrivals <= expected + 3.0 * math.sqrt(expected) + 3.0:
+        return None
+    return replace(memory, bank=tracking.advance(memory.bank, rate, memory.covered_s, unit))
