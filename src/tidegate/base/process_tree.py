@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: orphans below this process become its children instead of init's
-# How long `end_descendants` keeps at it: 400 x 5 ms. Only a process in uninterruptible sleep outlives that.
-END_ROUNDS, END_PAUSE_S = 400, 0.005
+END_S, END_PAUSE_S = 5.0, 0.002
 
 
 def _prctl(option: int, value: int) -> None:
@@ -75,30 +74,34 @@ def all_pids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-def descendants(pid: int) -> list[int]:
-    """All processes below `pid`, parents before their children."""
-    found, front = [], children(pid)
+def descendants(pid: int, *, most: int = 100_000) -> list[int]:
+    """The processes below `pid`, parents before their children; no more than about `most`.
+
+    A tree that grows faster than it can be read would otherwise never end.
+    """
+    found: list[int] = []
+    front = children(pid)
     seen = {pid}
-    while front:
+    while front and len(found) < most:
         found += front
         seen.update(front)
-        front = [c for p in front for c in children(p) if c not in seen]
+        front = [c for p in front[:most] for c in children(p) if c not in seen]
     return found
 
 
-def held_bytes(pids: Iterable[int], *, beyond: int = 0) -> int:
+def held_at_most_bytes(pids: Iterable[int]) -> int:
+    """Memory that belongs to these processes, counted quickly: what they share after a fork counts once for each."""
+    return sum(_sum_kib(f"/proc/{pid}/status", _QUICK) for pid in pids) * 1024
+
+
+def held_bytes(pids: Iterable[int]) -> int:
     """Memory that belongs to these processes: anonymous, shared and swapped; pages of files count for nobody.
 
-    Up to `beyond` bytes a quick count is good enough, in which pages shared after a fork count once per process. Only
-    when that is more, pages are counted by their share, which takes milliseconds per GiB: a server that forks workers
-    from a loaded model does not hold the model many times.
+    Pages shared after a fork are counted by their share: a server that forks workers from a loaded model does not
+    hold the model many times. Takes milliseconds per GiB, and waits for processes that are forking.
     """
     pids = list(pids)
-    quick = sum(_sum_kib(f"/proc/{pid}/status", _QUICK) for pid in pids) * 1024
-    if quick <= beyond:
-        return quick
-    exact = sum(_sum_kib(f"/proc/{pid}/smaps_rollup", _EXACT) for pid in pids) * 1024
-    return exact or quick
+    return sum(_sum_kib(f"/proc/{pid}/smaps_rollup", _EXACT) for pid in pids) * 1024 or held_at_most_bytes(pids)
 
 
 _QUICK = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
@@ -152,21 +155,54 @@ def reap() -> dict[int, int]:
     return ended
 
 
+def run_first() -> None:
+    """Run before every ordinary process from now on, where that is permitted; what is forked does not inherit it.
+
+    For supervisors, which are idle except at the moments that matter: among a thousand processes of a fork bomb they
+    would get a thousandth of the processor.
+    """
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+
+
+def _kill_group(child: int) -> None:
+    """SIGKILL a child and its process group, unless that is this process's own."""
+    with contextlib.suppress(ProcessLookupError):
+        group = os.getpgid(child)
+        if group != os.getpgrp():
+            os.killpg(group, signal.SIGKILL)
+        else:
+            os.kill(child, signal.SIGKILL)
+
+
 def end_descendants() -> dict[int, int]:
     """SIGKILL everything below this process until nothing is left; the wait statuses it took in.
 
-    Needs `become_subreaper`, or what was orphaned escapes. Bounded: about 2 s when something cannot die.
+    Needs `become_subreaper`: what loses its parent becomes a child of this process, so killing direct children again
+    and again reaches everything, and hits nothing else (the pid of a child is not given away before it is taken in).
+    Whole process groups are killed: that is one step for the kernel, which a group cannot outrun by forking. Bounded by
+    `END_S`: a process in uninterruptible sleep outlives that, or one that forks into new sessions without end.
     """
     ended: dict[int, int] = {}
     me = os.getpid()
-    for _ in range(END_ROUNDS):
-        for pid in descendants(me):
-            send(pid, start_ticks(pid), signal.SIGKILL)
+    deadline = time.monotonic() + END_S
+    while time.monotonic() < deadline:
         ended |= reap()
-        if not children(me):
+        left = children(me)
+        if not left:
             break
+        for pid in left:
+            _kill_group(pid)
         select.select([], [], [], END_PAUSE_S)
     return ended
+
+
+def threads_of_user(uid: int) -> Iterator[int]:
+    """The number of threads of each process of a user: what RLIMIT_NPROC counts."""
+    for pid in all_pids():
+        with contextlib.suppress(OSError, ValueError):
+            if os.stat(f"/proc/{pid}").st_uid == uid:
+                yield os.stat(f"/proc/{pid}/task").st_nlink - 2
 
 
 def marked(prefix: str) -> dict[int, str]:

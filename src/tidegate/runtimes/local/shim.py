@@ -212,8 +212,11 @@ class Supervisor:
         limit = self.order.get("memory_bytes")
         if not limit or self.status is not None:
             return
-        held = process_tree.held_bytes(process_tree.descendants(os.getpid()), beyond=limit)
-        if held > limit and not self.detail:
+        pids = process_tree.descendants(os.getpid())
+        if process_tree.held_at_most_bytes(pids) <= limit or self.detail:
+            return
+        held = process_tree.held_bytes(pids)
+        if held > limit:
             self.detail = f"out of memory: held {held >> 20} MiB of {limit >> 20} MiB"
             os.killpg(self.child, signal.SIGKILL)
 
@@ -248,6 +251,7 @@ class Supervisor:
 
     def _finish(self) -> None:
         """The replica has ended: end what it left behind, keep its last words, say how it went."""
+        process_tree.run_first()
         process_tree.end_descendants()
         if self.order.get("cgroup"):
             with contextlib.suppress(OSError):
