@@ -8,7 +8,7 @@ import pytest
 
 from policy.world import World, cluster, service
 from tidegate.model.lifecycle import ReplicaState
-from tidegate.model.observed import GatewaySeen, Intent
+from tidegate.model.observed import GatewaySeen, Intent, ReplicaSeen
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.policy.tick import tick
 from tidegate.spec.resolve import PoolKey
@@ -217,3 +217,44 @@ def test_removing_a_clusters_manifest_empties_it():
     assert states.count(ReplicaState.STARTING) >= 1
     world.ticks(until=40)
     assert counts(world, "a", "b") == (0, 3)
+
+
+# -- fixed hosts -------------------------------------------------------------------------------------------------
+
+
+def fixed_hosts(count: int) -> World:
+    """A service that may use fixed hosts first and a local cluster after them; the hosts are there and healthy."""
+    hosts = [{"service": "ocr", "address": f"10.0.0.{i}:80"} for i in range(count)]
+    clusters = (cluster("fixed", runtime="static", hosts=hosts), cluster("here"))
+    world = World((service(**spread_over("fixed", "here")),), clusters, startup_s=0)
+    for i in range(count):
+        name = f"ocr-fixed-{i}"
+        world.replicas[name] = ReplicaSeen(name, PoolKey("ocr"), "static", "fixed", world.at, address=f"10.0.0.{i}:80")
+    return world
+
+
+def test_fixed_hosts_are_used_and_only_what_they_lack_is_started():
+    world = fixed_hosts(2)
+    world.wanted = 3
+    world.ticks(until=10)
+    assert counts(world, "fixed", "here") == (2, 1)
+    assert len(world.serving) == 3
+
+
+def test_fixed_hosts_are_never_stopped_nor_replaced_by_a_new_revision():
+    world = fixed_hosts(2)
+    world.wanted = 0
+    world.ticks(until=10)
+    world.services = (service(env={"V": "2"}, **spread_over("fixed", "here")),)
+    world.ticks(until=40)
+    assert world.stopped() == []
+    assert len(world.serving) == 2
+
+
+def test_fixed_hosts_that_are_not_declared_any_more_are_forgotten():
+    world = fixed_hosts(2).ticks(until=5)
+    world.clusters = (cluster("here"),)
+    world.replicas = {n: r for n, r in world.replicas.items() if r.cluster != "fixed"}
+    world.ticks(until=20)
+    assert counts(world, "fixed", "here") == (0, 2)
+    assert not any("fixed" in n for n in world.memory.replicas)

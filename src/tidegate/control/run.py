@@ -28,6 +28,7 @@ from tidegate.model.status import Status
 from tidegate.probes.prober import AsyncProber
 from tidegate.runtimes.local.runtime import LocalRuntime
 from tidegate.runtimes.protocol import Runtime
+from tidegate.runtimes.static import StaticRuntime
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.load import Loaded, together
 from tidegate.spec.resolve import Specs
@@ -116,8 +117,10 @@ def connect(cluster: Cluster, state: Path, clock: Clock, on_change: Callable[[],
     match cluster.spec.runtime:
         case "local":
             return LocalRuntime(cluster, state, clock, on_change)
+        case "static":
+            return StaticRuntime(cluster, clock)
         case kind:
-            raise ControlError(f"cluster {cluster.name}: runtime {kind} is not available yet; use local")
+            raise ControlError(f"cluster {cluster.name}: runtime {kind} is not available yet; use local or static")
 
 
 def _declared(loaded: Loaded | None, journal: Journal, settings: Settings) -> Specs:

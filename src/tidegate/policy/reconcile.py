@@ -7,7 +7,6 @@ the reverse order of preference.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +56,7 @@ def need(
     """
     keep = [s for s in standing if not s.stale]
     stale = [s for s in standing if s.stale]
-    surge = max(1, math.ceil(pool.service.rollout.maxSurge * wanted)) if stale and wanted else 0
+    surge = max(1, pool.service.rollout.surge_of(wanted)) if stale and wanted else 0
     missing = max(0, min(wanted - len(keep), wanted + surge - len(standing)))
     waiting = sorted((v for v in vacancies if v.not_before > at), key=lambda v: v.not_before)[: wanted - len(keep)]
     start = max(0, missing - len(waiting))
@@ -98,7 +97,7 @@ def _replaceable(
     pool: PoolSpec, wanted: int, keep: Sequence[Standing], stale: Sequence[Standing], order: tuple[str, ...]
 ) -> list[Standing]:
     """Stale ones that may go now: those not ready, and ready ones above the floor."""
-    floor = wanted - math.floor(pool.service.rollout.maxUnavailable * wanted)
+    floor = wanted - pool.service.rollout.unavailable_of(wanted)
     ready = sum(s.ready for s in keep) + sum(s.ready for s in stale)
     idle = [s for s in stale if not s.ready]
     serving = [s for s in stale if s.ready]

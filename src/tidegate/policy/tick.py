@@ -24,6 +24,9 @@ from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 
 STARTUP_GUESS_S = 10.0  # before a start-up was ever measured
 STARTUPS_KEPT = 20
+STATIC = (
+    "static"  # the revision of replicas on fixed hosts, which somebody else runs: routed to, never started or stopped
+)
 DRAINING, GONE, READY = ReplicaState.DRAINING, ReplicaState.GONE, ReplicaState.READY
 
 Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]
@@ -74,6 +77,9 @@ class _Work:
         for name, r in seen.items():
             if name not in replicas:
                 replicas[name] = lifecycle.first_memory(r)
+        fixed = frozenset(c.name for c in specs.clusters if c.spec.runtime == "static")
+        for name in [n for n, m in replicas.items() if m.revision == STATIC and m.cluster not in fixed]:
+            del replicas[name]  # somebody else runs it: what is not declared any more is simply not ours to know
         names: dict[PoolKey, list[str]] = {}
         for name, known in replicas.items():
             names.setdefault(known.key, []).append(name)
@@ -159,13 +165,15 @@ class _Work:
     def pool(self, spec: PoolSpec, scale: Scale) -> PoolPlan:
         """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
         at = self.observed.at
-        standing = [self._standing(spec, n, m) for n, m in self._alive(spec.key) if not self._lost(n, m)]
-        result = scale(self._scale_input(spec, standing), self.pools[spec.key].scale)
+        present = [self._standing(spec, n, m) for n, m in self._alive(spec.key) if not self._lost(n, m)]
+        result = scale(self._scale_input(spec, present), self.pools[spec.key].scale)
+        standing = [s for s in present if s.memory.revision != STATIC]
+        ours = max(0, result.wanted - sum(s.ready for s in present if s.memory.revision == STATIC))
         if result.look_again_at is not None:
             self.wake.append(result.look_again_at)
-        choice = placement.options(spec, self.specs.clusters, result.wanted)
+        choice = placement.options(spec, self.specs.clusters, ours)
         vacancies = self.pools[spec.key].vacancies
-        need = reconcile.need(spec, result.wanted, standing, vacancies, choice.order, at)
+        need = reconcile.need(spec, ours, standing, vacancies, choice.order, at)
         for name, why in need.retire:
             self.replicas[name] = lifecycle.retire(self.replicas[name], self.replicas[name].leaving or why, at)
         if need.blocked_until is not None:
@@ -177,8 +185,8 @@ class _Work:
         if pending:
             self._displace(spec, pending, choice)
             if not placed:
-                self._make_room(spec, result.wanted, standing, choice.order)
-        elif len(standing) == result.wanted:
+                self._make_room(spec, ours, standing, choice.order)
+        elif len(standing) == ours:
             self._move_one(spec, standing, choice)
         return self._plan(spec, result, need, pending)
 
@@ -325,7 +333,7 @@ class _Work:
     def retire_undeclared(self) -> None:
         """Drain the replicas of services and pools that are no longer declared."""
         for name, memory in self.replicas.items():
-            if memory.key not in self.pools and memory.state is not GONE:
+            if memory.key not in self.pools and memory.state is not GONE and memory.revision != STATIC:
                 self.replicas[name] = lifecycle.retire(memory, "no longer declared", self.observed.at)
 
     def stop_drained(self) -> None:
@@ -335,7 +343,7 @@ class _Work:
                 if name in self.seen:
                     self.actions.append(Forget(name, memory.cluster))
                 del self.replicas[name]
-            elif memory.state is DRAINING:
+            elif memory.state is DRAINING and memory.revision != STATIC:
                 self._stop(name, memory)
             elif memory.state is ReplicaState.PREPARING:
                 self.actions.append(Prepare(name, memory.cluster))

@@ -1,0 +1,221 @@
+"""The control loop on fakes: what it does with adapters that fail, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tidegate.base.clock import ManualClock
+from tidegate.base.errors import SpecError, StoreError
+from tidegate.control.act import Actor
+from tidegate.control.live import Live
+from tidegate.control.observe import Observer
+from tidegate.control.record import Recorder
+from tidegate.control.settings import Settings
+from tidegate.control.status import Addresses
+from tidegate.gateway.fake import FakeGateway
+from tidegate.model.memory import Memory
+from tidegate.probes.fake import FakeProber
+from tidegate.runtimes.fake import FakeRuntime
+from tidegate.spec.checks import Manifest
+from tidegate.spec.load import load_data, together
+from tidegate.spec.resolve import Specs
+from tidegate.store.journal import Journal
+from tidegate.web.ports import NotFound
+
+
+def manifests(**services: int) -> tuple[Manifest, ...]:
+    """Services by name with their minReplicas, and one cluster."""
+    data = [
+        {
+            "apiVersion": "tidegate.dev/v1",
+            "kind": "MediaService",
+            "metadata": {"name": name},
+            "spec": {"command": ["serve"], "scaling": {"minReplicas": least, "maxReplicas": 9}},
+        }
+        for name, least in services.items()
+    ]
+    capacity = {"cpu": 64, "memory": "64Gi"}
+    here = {
+        "apiVersion": "tidegate.dev/v1",
+        "kind": "Cluster",
+        "metadata": {"name": "here"},
+        "spec": {"capacity": capacity},
+    }
+    return load_data([*data, here]).manifests
+
+
+def resolved(given: Sequence[Manifest]) -> Specs:
+    return together(given).specs
+
+
+@dataclass
+class Fakes:
+    clock: ManualClock
+    runtime: FakeRuntime
+    gateway: FakeGateway
+    prober: FakeProber
+    journal: Journal
+    live: Live
+
+    async def steps(self, count: int = 5) -> None:
+        for _ in range(count):
+            self.clock.advance(1)
+            await self.live.step()
+
+    @property
+    def said(self) -> list[str]:
+        return [e.text for e in self.live.recorder.events]
+
+
+@pytest.fixture
+def fakes(tmp_path: Path) -> Iterator[Fakes]:
+    clock = ManualClock(at=1000)
+    runtime, gateway, prober = FakeRuntime(clock, "here"), FakeGateway(), FakeProber()
+    observer = Observer(clock, {}, prober, gateway)
+    journal = Journal(f"sqlite:///{tmp_path / 'journal.db'}")
+    live = Live(
+        specs=resolved(manifests(ocr=2)),
+        memory=Memory(),
+        observer=observer,
+        actor=Actor(observer),
+        recorder=Recorder(journal),
+        clock=clock,
+        where=Addresses("http://gateway", "http://page"),
+        tick_s=0.01,
+        connect=lambda _: runtime,
+        check=resolved,
+    )
+    observer.know(live.specs.pools)
+    yield Fakes(clock, runtime, gateway, prober, journal, live)
+    journal.close()
+
+
+async def test_declared_replicas_come_to_serve(fakes: Fakes):
+    await fakes.steps()
+    assert len(fakes.gateway.serving()) == 2
+    (ocr,) = (await fakes.live.status()).services
+    assert (ocr.pools[0].ready, ocr.url) == (2, "http://gateway/ocr/")
+
+
+async def test_apply_adds_a_service_and_says_what_changed(fakes: Fakes):
+    await fakes.steps()
+    diff = await fakes.live.apply(manifests(speech=1), prune=False)
+    assert [(c.verb, c.name) for c in diff.changes] == [("same", "here"), ("same", "ocr"), ("add", "speech")]
+    await fakes.steps()
+    assert len(fakes.gateway.serving()) == 3
+
+
+async def test_apply_with_prune_removes_what_is_not_named(fakes: Fakes):
+    await fakes.steps()
+    await fakes.live.apply(manifests(speech=1), prune=True)
+    await fakes.steps(8)
+    assert {n.split("-")[0] for n in fakes.live.memory.replicas} == {"speech"}
+
+
+async def test_an_apply_that_cannot_be_kept_changes_nothing(fakes: Fakes, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> int:
+        raise StoreError("no space left on device")
+
+    monkeypatch.setattr(fakes.journal, "save_specs", full)
+    with pytest.raises(StoreError):
+        await fakes.live.apply(manifests(speech=1), prune=False)
+    assert [s.name for s in fakes.live.specs.services] == ["ocr"]
+
+
+async def test_a_journal_that_cannot_be_written_costs_no_traffic_and_is_said_once(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("the journal cannot be written: no space left on device")
+
+    monkeypatch.setattr(fakes.journal, "append", full)
+    await fakes.steps(8)
+    assert len(fakes.gateway.serving()) == 2
+    assert sum("no space left" in text for text in fakes.said) == 1
+
+
+async def test_a_dry_run_tells_and_changes_nothing(fakes: Fakes):
+    await fakes.steps()
+    before = fakes.live.memory
+    preview = await fakes.live.plan(manifests(ocr=4), prune=False)
+    assert (preview.pools[0].wanted_now, preview.pools[0].wanted) == (2, 4)
+    assert len([a for a in preview.actions if a.startswith("start ")]) == 2
+    assert fakes.live.memory is before
+
+
+async def test_a_contradiction_is_refused_as_a_whole(fakes: Fakes):
+    (ocr,) = (m for m in manifests(ocr=2) if m.kind == "MediaService")
+    lost = ocr.model_copy(update={"spec": ocr.spec.model_copy(update={"uses": ("nobody",)})})
+    with pytest.raises(SpecError):
+        await fakes.live.apply([lost], prune=False)
+
+
+async def test_a_start_that_fails_is_a_crash_with_its_reason(fakes: Fakes):
+    fakes.runtime.fail_next_start = "no such program: serve"
+    await fakes.steps(2)
+    assert any("no such program: serve" in text for text in fakes.said)
+    await fakes.steps(20)
+    assert len(fakes.gateway.serving()) == 2
+
+
+async def test_a_cluster_that_vanishes_loses_nothing(fakes: Fakes):
+    await fakes.steps()
+    serving = fakes.gateway.serving()
+    fakes.runtime.vanished = True
+    await fakes.steps(30)
+    assert fakes.gateway.serving() == serving
+    status = await fakes.live.status()
+    assert (status.clusters[0].healthy, status.clusters[0].capacity) == (False, None)
+    fakes.runtime.vanished = False
+    await fakes.steps(3)
+    assert fakes.gateway.serving() == serving
+
+
+async def test_a_silent_gateway_stops_no_replica(fakes: Fakes):
+    await fakes.steps()
+    fakes.gateway.silent = True
+    await fakes.live.apply(manifests(ocr=1), prune=False)
+    await fakes.steps(20)
+    assert len((await fakes.runtime.observe())[0]) == 2
+    assert (await fakes.live.status()).gateway.up is False
+
+
+async def test_a_refusing_proxy_is_told_again_at_every_tick(fakes: Fakes):
+    fakes.gateway.refuses = True
+    await fakes.steps()
+    assert any("refused its configuration" in text for text in fakes.said)
+    fakes.gateway.refuses = False
+    await fakes.steps(2)
+    assert len(fakes.gateway.serving()) == 2
+
+
+async def test_memory_survives_a_restart(fakes: Fakes):
+    await fakes.steps()
+    kept = fakes.journal.load_memory()
+    assert kept is not None
+    assert kept.replicas == fakes.live.memory.replicas
+
+
+async def test_an_unknown_service_is_named_with_what_there_is(fakes: Fakes):
+    await fakes.steps()
+    with pytest.raises(NotFound, match=r"no service is called orc\. There are: ocr"):
+        await fakes.live.explain("orc")
+
+
+async def test_an_operators_drain_replaces_first(fakes: Fakes):
+    await fakes.steps()
+    old = fakes.gateway.serving()[0]
+    assert old in await fakes.live.drain(old)
+    for _ in range(10):
+        await fakes.steps(1)
+        assert len(fakes.gateway.serving()) >= 2
+    assert old not in fakes.gateway.serving()
+
+
+def test_settings_come_from_the_environment_and_are_overridden_by_what_is_given():
+    settings = Settings.from_env({"TIDEGATE_HOME": "/tmp/x", "TIDEGATE_PORT": "81"}, port=82, host=None)
+    assert (settings.state, settings.port, settings.host) == (Path("/tmp/x"), 82, "127.0.0.1")
