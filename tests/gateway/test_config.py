@@ -109,8 +109,8 @@ def test_a_pool_of_one_tier_is_not_renumbered_when_its_rank_changes():
         service(pool(servers=(Server("a b", "h:1", 1),))),
         service(pool(servers=(Server("a", "h:1 maxconn 5", 1),))),
         service(pool(servers=(Server("a", "h", 1),))),
-        service(route=Route(pathPrefix="/a'b")),
-        service(route=Route(hosts=("a\nbind *:80",))),
+        service(route=Route.model_construct(pathPrefix="/a'b")),
+        service(route=Route.model_construct(hosts=("a\nbind *:80",))),
     ],
     ids=["name", "address", "no port", "prefix", "host"],
 )

@@ -192,7 +192,13 @@ async def world(folder: Path, **changes: object) -> AsyncIterator[World]:
         for replica in here.replicas:
             replica.kill()
         await gateway.close(stop=False)
-        await gateway._process.stop(0.2)
+        await stop_now(gateway)
+
+
+async def stop_now(gateway: HaproxyGateway) -> None:
+    """End the proxies without waiting for anything."""
+    for instance in (gateway.main, *gateway._every_lane()):
+        await instance.process.stop(0.0)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:

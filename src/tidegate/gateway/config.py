@@ -1,46 +1,32 @@
-"""From a snapshot to the proxy's files. Pure: the same snapshot and settings give the same text.
+"""From a snapshot to the main proxy's files. Pure: the same snapshot and settings give the same text.
 
 The request's way through the file: identity and headers, route (by host and longest path prefix, from map files),
-size by the declared length, the whole body, size again, pool; then in the pool's backend: wait for a first server,
-queue, replica. A slot is taken only after the whole body has arrived.
+size by the declared length, the whole body (a large one by way of a lane, see `lanes`), pool; then in the pool's
+backend: wait for a first server, queue, replica. A slot is taken only after the whole body has arrived.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error, returned
+from tidegate.gateway.lanes import lane_name, lane_sizes
 from tidegate.gateway.names import PUBLIC, backend_name, balance, number_servers, server_parameters
 from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.text import BUFFER_MARGIN, HEAD_LIMIT, Rendered, block, lua, milliseconds, sealed
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
 LOG_FD = 9
-LOG_FORMAT = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc"
-
-# Room in the buffer beside the body: the head (limited to 64 KiB) and the proxy's own bookkeeping per block.
-_HEAD_LIMIT = 64 * 1024
-_BUFFER_MARGIN = 2 * _HEAD_LIMIT
-_SMALLEST_BUFFER = 1024 * 1024
+LOG_FORMAT = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
+# Buffers kept warm per thread: without it each one is mapped and zeroed anew, which costs more than the request.
+_HOT_BYTES = 32 * 2**20
 
 HOSTS_MAP, PATHS_MAP, LIMITS_MAP, POOLS_MAP = "hosts.map", "paths.map", "limits.map", "pools.map"
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """The files by name, and `shape`: a digest of everything in them that cannot be changed over the socket."""
-
-    files: Mapping[str, str]
-    shape: str
 
 
 def render(
@@ -56,68 +42,50 @@ def render(
     from what `balance` would choose.
     """
     numbers = number_servers(snapshot, numbers or {})
-    chosen = {backend_name(p.key): balance(p) for s in snapshot.services for p in s.pools} | dict(balances or {})
-    maps = _maps(snapshot) | {"gateway.lua": _lua()}
-    bare = _config(snapshot, settings, chosen, None, "")
-    parts = [bare, *(f"{name}\n{text}" for name, text in sorted(maps.items()))]
-    shape = hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
-    return Rendered(maps | {"haproxy.cfg": _config(snapshot, settings, chosen, numbers, shape)}, shape)
-
-
-def _config(
-    snapshot: Snapshot,
-    settings: GatewaySettings,
-    chosen: Mapping[str, str],
-    numbers: Mapping[str, int] | None,
-    shape: str,
-) -> str:
-    """The text; without servers when `numbers` is None."""
-    waits = (p.start_wait_s + p.queue_max_wait_s + p.request_timeout_s for s in snapshot.services for p in s.pools)
-    longest_s = settings.body_timeout_s + max(waits, default=0.0) + settings.client_timeout_s
+    pools = [(s, p, backend_name(p.key)) for s in snapshot.services for p in s.pools]
+    chosen = {name: balance(p) for _, p, name in pools} | dict(balances or {})
+    lanes = lane_sizes(snapshot, settings)
+    longest_s = longest(snapshot, settings)
     blocks = [
-        _block("global", _global(snapshot, settings, shape, longest_s)),
-        _block("defaults", _defaults(settings)),
-        _block(f"frontend {PUBLIC}", _public(snapshot, settings)),
-        _block("backend successor", _successor(settings.successor_socket, longest_s)),
-        _block("frontend management", _management(settings)),
+        block("global", _global(settings, longest_s)),
+        block("defaults", _defaults(settings)),
+        block(f"frontend {PUBLIC}", _public(lanes, settings)),
+        *([block("frontend staged", _staged(settings))] if lanes else []),
+        block("frontend management", _management(settings)),
+        block("backend successor", _successor(settings, longest_s)),
+        *(block(f"backend {lane_name(size)}", _lane(size, settings, longest_s)) for size in lanes),
+        *(block(f"backend {name}", _backend(s, p, chosen[name], settings, bool(lanes))) for s, p, name in pools),
     ]
-    for service in snapshot.services:
-        for pool in service.pools:
-            name = backend_name(pool.key)
-            lines = [*_backend(service, pool, chosen[name], settings), *_servers(pool, numbers)]
-            blocks.append(_block(f"backend {name}", lines))
-    return "# Generated by Tidegate; changes made here are overwritten.\n" + "\n".join(blocks)
+    servers = {_marker(p): "".join(f"  {line}\n" for line in _servers(p, numbers)) for _, p, _ in pools}
+    return sealed("\n".join(blocks), _maps(snapshot) | {"gateway.lua": lua()}, servers)
 
 
-def _block(head: str, lines: Iterator[str] | list[str]) -> str:
-    return head + "\n" + "".join(f"  {line}\n" if line else "\n" for line in lines)
+def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
+    """The longest a request may take from its first byte to its last, seconds."""
+    waits = (p.start_wait_s + p.queue_max_wait_s + p.request_timeout_s for s in snapshot.services for p in s.pools)
+    return settings.body_timeout_s + max(waits, default=0.0) + settings.client_timeout_s
 
 
-def _ms(seconds: float) -> str:
-    return f"{max(1, math.ceil(seconds * 1000))}ms"
-
-
-def _global(snapshot: Snapshot, settings: GatewaySettings, shape: str, longest_s: float) -> Iterator[str]:
-    folder = settings.state_directory
-    bodies = [s.max_body_bytes for s in snapshot.services]
-    yield f"setenv TIDEGATE_SHAPE {shape or 'none'}"
-    yield f"default-path origin {folder}"
+def _global(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+    yield "setenv TIDEGATE_SHAPE @SHAPE@"
+    yield f"default-path origin {settings.state_directory}"
     yield f"maxconn {settings.max_connections}"
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
-    yield f"tune.bufsize {max([_SMALLEST_BUFFER, *bodies]) + _BUFFER_MARGIN}"
-    yield f"hard-stop-after {_ms(longest_s)}"
+    yield f"tune.bufsize {settings.small_body_bytes + BUFFER_MARGIN}"
+    yield f"tune.memory.hot-size {_HOT_BYTES}"
+    yield f"hard-stop-after {milliseconds(longest_s)}"
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"
 
 
 def _defaults(settings: GatewaySettings) -> Iterator[str]:
     yield "mode http"
-    yield f"timeout client {_ms(settings.client_timeout_s)}"
+    yield f"timeout client {milliseconds(settings.client_timeout_s)}"
     yield "timeout client-fin 10s"
-    yield f"timeout http-request {_ms(settings.header_timeout_s)}"
-    yield f"timeout http-keep-alive {_ms(settings.idle_timeout_s)}"
-    yield f"timeout connect {_ms(settings.connect_timeout_s)}"
+    yield f"timeout http-request {milliseconds(settings.header_timeout_s)}"
+    yield f"timeout http-keep-alive {milliseconds(settings.idle_timeout_s)}"
+    yield f"timeout connect {milliseconds(settings.connect_timeout_s)}"
     yield "timeout server 300s"
     yield "timeout tunnel 1h"
     yield "option dontlognull"
@@ -132,39 +100,44 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
         yield http_error(answer)
 
 
-def _public(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
-    address = settings.listen_address
-    yield f"bind {address}:{settings.listen_port}"
+def _public(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
+    yield f"bind {settings.listen_address}:{settings.listen_port}"
     yield f"bind unix@{settings.successor_socket} accept-proxy mode 600"
-    yield "log global"
-    yield "unique-id-format %[uuid()]"
-    yield f'log-format "{LOG_FORMAT}"'
+    yield from _logging()
     yield ""
     yield from _identity()
     yield "http-request allow if { stopping }"
     yield "use_backend successor if { stopping } !{ var(txn.service) -m found }"
     yield ""
-    yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {_HEAD_LIMIT} }}"
+    yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {HEAD_LIMIT} }}"
     allowed = "METH_GET or { method POST PUT PATCH DELETE OPTIONS }"
     yield f"http-request return {returned(answers.BAD_METHOD)} unless {allowed}"
     yield "http-request set-log-level silent if { path_beg /.tidegate/ }"
     yield f"http-request return {_HEALTHY} if {{ path /.tidegate/healthz }}"
     yield f"http-request return {returned(answers.NO_SUCH_PATH)} if {{ path_beg /.tidegate/ }}"
     yield ""
-    yield from _routing(snapshot)
+    yield from _routing()
     yield ""
-    too_large = "{ req.body_size,sub(txn.limit) gt 0 }"
-    yield "http-request set-var(txn.limit) var(txn.service),map_str_int(limits.map,0)"
-    # A client that asks before sending is told at once, another one after its body was read and thrown away.
-    asks = "{ req.fhdr(expect) -m found }"
-    yield f"http-request return {returned(answers.BODY_TOO_LARGE)} if {too_large} {asks}"
-    yield f"http-request use-service lua.refuse_body if {too_large}"
-    yield "http-request set-var(txn.from) date(0,us)"
-    yield f"http-request wait-for-body time {_ms(settings.body_timeout_s)}"
-    yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
-    yield f"http-request use-service lua.refuse_body if {too_large}"
+    yield from _whole_body(lanes, settings)
     yield ""
-    yield "use_backend %[var(txn.service),map_str(pools.map)]"
+    yield from _choice_of_pool()
+
+
+def _staged(settings: GatewaySettings) -> Iterator[str]:
+    """Where lanes hand over requests whose body they hold: complete, checked, with the client's identity."""
+    yield f"bind unix@{settings.staged_socket} accept-proxy mode 600"
+    yield from _logging()
+    yield "http-request set-var(txn.staged) bool(true)"
+    yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
+    yield "http-request del-header x-tidegate- -m beg"
+    yield from _routing()
+    yield from _choice_of_pool()
+
+
+def _logging() -> Iterator[str]:
+    yield "log global"
+    yield "unique-id-format %[uuid()]"
+    yield f'log-format "{LOG_FORMAT}"'
 
 
 def _identity() -> Iterator[str]:
@@ -180,7 +153,7 @@ def _identity() -> Iterator[str]:
     yield "http-after-response set-header x-request-id %[var(txn.rid)]"
 
 
-def _routing(snapshot: Snapshot) -> Iterator[str]:
+def _routing() -> Iterator[str]:
     """A slash is put behind the path so that /face matches the prefix /face/ and /facet does not."""
     yield "http-request set-var-fmt(txn.where) %[req.hdr(host),host_only,lower]%[path]/"
     yield "http-request set-var(txn.service) var(txn.where),map_beg(hosts.map)"
@@ -189,17 +162,44 @@ def _routing(snapshot: Snapshot) -> Iterator[str]:
     yield f"http-request return {returned(answers.NO_SERVICE)} if !{{ var(txn.service) -m found }}"
 
 
+def _whole_body(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
+    """Read it here when it is small, send it by a lane when it is large; refuse it when it is too large."""
+    too_large = "{ req.body_size,sub(txn.limit) gt 0 }"
+    refuse = f"http-request use-service lua.refuse_body if {too_large}"
+    no_lane = "!{ var(txn.lane) -m found }"
+    small = settings.small_body_bytes
+    yield "http-request set-var(txn.limit) var(txn.service),map_str_int(limits.map,0)"
+    # A client that asks before sending is told at once, another one after its body was read and thrown away.
+    asks = "{ req.fhdr(expect) -m found }"
+    yield f"http-request return {returned(answers.BODY_TOO_LARGE)} if {too_large} {asks}"
+    yield refuse
+    below = small
+    for size in lanes:
+        this = f"{{ req.body_size gt {below} }} {{ req.body_size le {size} }}"
+        yield f"http-request set-var(txn.lane) str({lane_name(size)}) if {this}"
+        below = size
+    yield "http-request set-var(txn.from) date(0,us)"
+    here = f" if {no_lane}" if lanes else ""
+    yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}{here}"
+    yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
+    yield refuse
+    if lanes:
+        # Its length was not declared, and it is more than the buffer holds.
+        yield f"http-request set-var(txn.lane) str({lane_name(lanes[-1])}) if {no_lane} {{ req.body_size gt {small} }}"
+        yield "http-request set-header x-tidegate-limit %[var(txn.limit)] if { var(txn.lane) -m found }"
+        yield "use_backend %[var(txn.lane)] if { var(txn.lane) -m found }"
+
+
+def _choice_of_pool() -> Iterator[str]:
+    yield "use_backend %[var(txn.service),map_str(pools.map)]"
+
+
 def prefix_of(service: ServiceRoute) -> str:
     """The path prefix without its last slash; a service that says neither host nor prefix is found at /NAME."""
     route = service.route
     if not route.hosts and not route.pathPrefix:
         return f"/{service.service}"
     return route.pathPrefix.rstrip("/")
-
-
-@cache
-def _lua() -> str:
-    return files("tidegate.gateway").joinpath("gateway.lua").read_text()
 
 
 def _maps(snapshot: Snapshot) -> dict[str, str]:
@@ -214,10 +214,12 @@ def _maps(snapshot: Snapshot) -> dict[str, str]:
     return {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in named.items()}
 
 
-def _backend(service: ServiceRoute, pool: PoolRoute, order: str, settings: GatewaySettings) -> Iterator[str]:
+def _backend(
+    service: ServiceRoute, pool: PoolRoute, order: str, settings: GatewaySettings, lanes: bool
+) -> Iterator[str]:
     yield f"balance {order}"
-    yield f"timeout queue {_ms(pool.queue_max_wait_s)}"
-    yield f"timeout server {_ms(pool.request_timeout_s)}"
+    yield f"timeout queue {milliseconds(pool.queue_max_wait_s)}"
+    yield f"timeout server {milliseconds(pool.request_timeout_s)}"
     yield f"retries {settings.retries}"
     yield "option redispatch 1"
     if service.retry:
@@ -238,27 +240,54 @@ def _backend(service: ServiceRoute, pool: PoolRoute, order: str, settings: Gatew
     prefix = prefix_of(service)
     if service.route.stripPrefix and prefix:
         yield f"http-request replace-path '^{re.escape(prefix)}/*(.*)$' '/\\1'"
+    yield "http-response del-header x-tidegate- -m beg"
+    if lanes and service.retry:
+        yield from _once_more()
     yield f"http-after-response set-header x-tidegate-pool {pool.key}"
     yield "http-response set-header x-tidegate-replica %s"
+    yield _marker(pool)
 
 
-def _servers(pool: PoolRoute, numbers: Mapping[str, int] | None) -> Iterator[str]:
+def _once_more() -> Iterator[str]:
+    """Tell the lane, by a status no service gives, that its request may be sent again: a broken answer, or a 503."""
+    staged = "{ var(txn.staged) -m bool }"
+    replied = "{ var(txn.replied) -m bool }"
+    yield f"http-request disable-l7-retry if {staged}"
+    yield "http-response set-var(txn.replied) bool(true)"
+    yield f"http-after-response set-header x-tidegate-status 502 if {staged} {{ status 502 }} !{replied}"
+    yield f"http-after-response set-header x-tidegate-status 503 if {staged} {{ status 503 }} {replied}"
+    yield "http-after-response set-status 425 if { res.hdr(x-tidegate-status) -m found }"
+
+
+def _marker(pool: PoolRoute) -> str:
+    return f"@SERVERS {pool.key}@"
+
+
+def _servers(pool: PoolRoute, numbers: Mapping[str, int]) -> Iterator[str]:
     """Draining servers are left out: the worker that still has their requests is not the one that reads this file."""
-    if numbers is not None:
-        for server in sorted(pool.servers, key=lambda s: numbers[s.replica]):
-            if not server.draining:
-                yield f"server {server.replica} {server_parameters(server, numbers[server.replica])}"
+    for server in sorted(pool.servers, key=lambda s: numbers[s.replica]):
+        if not server.draining:
+            yield f"server {server.replica} {server_parameters(server, numbers[server.replica])}"
 
 
-def _successor(socket: Path, longest_s: float) -> Iterator[str]:
+def _lane(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+    yield f"timeout server {milliseconds(longest_s)}"
+    yield "retry-on conn-failure"
+    yield "http-reuse never"
+    yield "http-response set-var(txn.exhausted) res.hdr(x-tidegate-pool) if { res.hdr(x-tidegate-exhausted) -m found }"
+    yield "http-response del-header x-tidegate-exhausted"
+    yield f"server lane unix@{settings.lane_folder(size) / 'large.sock'} send-proxy-v2"
+
+
+def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     """Where an old worker sends what still arrives on its kept connections after a reload: to the new worker.
 
     Only the new one knows the present routes and servers, and only one of them should fill a replica's slots.
     """
-    yield f"timeout server {_ms(longest_s)}"
+    yield f"timeout server {milliseconds(longest_s)}"
     yield "retry-on conn-failure empty-response"
     yield "http-reuse never"
-    yield f"server worker unix@{socket} send-proxy-v2"
+    yield f"server worker unix@{settings.successor_socket} send-proxy-v2"
 
 
 def _management(settings: GatewaySettings) -> Iterator[str]:

@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import cached_property
 
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import GatewayError
-from tidegate.gateway import binary as binaries
-from tidegate.gateway.config import Rendered, render
+from tidegate.gateway import binary
+from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
+from tidegate.gateway.instance import Instance
+from tidegate.gateway.lanes import lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
-from tidegate.gateway.master import MasterSocket
 from tidegate.gateway.meter import Meter
 from tidegate.gateway.names import backend_name, check_names, number_servers
-from tidegate.gateway.process import ProxyProcess, affordable_connections, open_pipe
+from tidegate.gateway.process import affordable_connections, open_pipe, prepare_folder
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat
 from tidegate.model.observed import GatewaySeen, PoolLoad
@@ -29,38 +30,38 @@ from tidegate.spec.resolve import PoolKey
 _PUMP_S = 0.1
 _READ_BYTES = 1024 * 1024
 # What the proxy says when it did as told; anything else is a refusal.
-_DONE = (
-    "New server registered",
-    "Server deleted",
-    "IP changed",
-    "port changed",
-    "no need to change",
-)
+_DONE = ("New server registered", "Server deleted", "IP changed", "port changed", "no need to change")
 _LATER = "still has connections attached"
 
 Seen = dict[int, dict[str, BackendRow]]
 
 
 class HaproxyGateway:
-    """One HAProxy with its state directory. All methods may be called again after an error."""
+    """One HAProxy with its lanes in a state directory. All methods may be called again after an error."""
 
     def __init__(self, settings: GatewaySettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.restarts = 0
-        self._process = ProxyProcess(settings)
-        self._master = MasterSocket(settings.master_socket)
+        self.main = self._instance(None)
+        self.lanes: dict[int, Instance] = {}
         self._meter = Meter()
         self._ledger = Ledger()
         self._snapshot = Snapshot()
         self._version: str | None = None
-        self._shape = ""
         self._numbers: dict[str, int] = {}
         self._balances: dict[str, str] = {}
         self._busy = asyncio.Lock()
         self._pump_task: asyncio.Task[None] | None = None
         self._pipe: int | None = None
         self._folder_lock: int | None = None
+
+    @cached_property
+    def _binary(self) -> binary.Binary:
+        return binary.find(self.settings.haproxy)
+
+    def _instance(self, lane: int | None) -> Instance:
+        folder = self.settings.state_directory if lane is None else self.settings.lane_folder(lane)
+        return Instance(folder, self.settings.log_pipe, lambda: self._binary)
 
     # -- the protocol --------------------------------------------------------------------------------------------
 
@@ -71,13 +72,12 @@ class HaproxyGateway:
             GatewayError: no usable proxy, an address is taken, or another process drives this directory.
         """
         self.settings = replace(self.settings, max_connections=affordable_connections(self.settings.max_connections))
-        self._process.prepare_folder()
+        prepare_folder(self.settings)
         self._lock_folder()
         self._pipe = open_pipe(self.settings.log_pipe)
         try:
             async with self._busy:
-                if self._process.pid() is None or not await self._adopt():
-                    await self._fresh()
+                await self._start()
         except BaseException:
             await self.close(stop=False)
             raise
@@ -94,19 +94,7 @@ class HaproxyGateway:
             raise GatewayError("the routing does not fit together: " + "; ".join(faults))
         check_names(snapshot)
         async with self._busy:
-            if self._process.pid() is None:
-                await self._revive()
-            numbers = number_servers(snapshot, self._numbers)
-            rendered = render(snapshot, self.settings, numbers=numbers, balances=self._kept_balances())
-            renumbered = any(self._numbers.get(name, number) != number for name, number in numbers.items())
-            self._meter.promises_ms = _promises(snapshot)
-            if rendered.shape != self._shape or renumbered:
-                await self._reload(rendered)
-            else:
-                self._write(rendered)
-            self._snapshot, self._numbers = snapshot, numbers
-            await self._converge(await self._look())
-            self._version = snapshot.version
+            await self._follow(snapshot)
 
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:
         """The servers now, and what was measured per pool since the last call.
@@ -115,8 +103,7 @@ class HaproxyGateway:
             GatewayError: the proxy cannot be seen now.
         """
         async with self._busy:
-            if self._process.pid() is None:
-                await self._revive()
+            await self._revive()
             seen = await self._look()
             if self._version is not None:
                 await self._converge(seen)
@@ -133,7 +120,8 @@ class HaproxyGateway:
                 await self._pump_task
             self._pump_task = None
         if stop:
-            await self._process.stop(self.settings.stop_grace_s)
+            await self.main.process.stop(self.settings.stop_grace_s)
+            await asyncio.gather(*(lane.process.stop(0.5) for lane in self._every_lane()))
         for descriptor in (self._pipe, self._folder_lock):
             if descriptor is not None:
                 os.close(descriptor)
@@ -154,73 +142,66 @@ class HaproxyGateway:
             ) from None
         self._folder_lock = descriptor
 
-    async def _adopt(self) -> bool:
-        """Take over the running proxy: its shape, its servers' ids, its counters so far."""
-        try:
-            seen = await self._look()
-            current = next(iter(seen))
-            shape = await self._master.worker(current, "show env TIDEGATE_SHAPE")
-        except (GatewayError, StopIteration):
-            await self._process.stop(0.0)
-            return False
-        self._shape = shape.strip().removeprefix("TIDEGATE_SHAPE=")
-        self._numbers = {row.name: row.number for be in seen[current].values() for row in be.servers.values()}
-        self._balances = {name: be.balance for name, be in seen[current].items()}
+    async def _start(self) -> None:
+        """Adopt what runs, with its servers' ids and its counters so far; start with no service otherwise."""
+        if await self.main.adopt():
+            for lane in self._every_lane():
+                await lane.adopt()
+            current = next(iter((await self._look()).values()))
+            self._numbers = {row.name: row.number for pool in current.values() for row in pool.servers.values()}
+        else:
+            await asyncio.gather(*(lane.process.stop(0.0) for lane in self._every_lane()))
+            await self.main.follow(render(Snapshot(), self.settings))
         self._read_pipe()  # lines of requests that nobody observed are not part of the first interval
-        self._ledger.open(seen, self.clock.monotonic())
-        return True
-
-    async def _fresh(self) -> None:
-        rendered = render(Snapshot(), self.settings)
-        self._write(rendered)
-        await self._launch()
-        self._shape = rendered.shape
         self._ledger.open(await self._look(), self.clock.monotonic())
+
+    def _every_lane(self) -> Iterator[Instance]:
+        """The lanes in use and those that an earlier driver left in the folder."""
+        for folder in self.settings.state_directory.glob("lane-*"):
+            size = int(folder.name.removeprefix("lane-"))
+            yield self.lanes.setdefault(size, self._instance(size))
 
     async def _revive(self) -> None:
-        """The proxy has ended: start it from its files, which hold the servers of the last snapshot."""
-        await self._launch()
-        self.restarts += 1
-        self._ledger.open(await self._look(), self.clock.monotonic())
-
-    async def _launch(self) -> None:
-        await self._process.launch(binaries.find(self.settings.haproxy))
-        await self._master.ready()
+        """What has ended is started from its files, which hold the servers of the last snapshot."""
+        for size in lane_sizes(self._snapshot, self.settings):
+            if size in self.lanes:
+                await self.lanes[size].revive()
+        if await self.main.revive():
+            self._ledger.open(await self._look(), self.clock.monotonic())
 
     # -- following a snapshot ------------------------------------------------------------------------------------
 
-    def _kept_balances(self) -> dict[str, str]:
-        """A pool that was once filled by tier stays so: going back would cost a reload and gain nothing."""
-        return {name: how for name, how in self._balances.items() if how == "first"}
-
-    async def _reload(self, rendered: Rendered) -> None:
-        before = {name: _read(self.settings.state_directory / name) for name in rendered.files}
-        self._write(rendered)
-        try:
-            await self._master.reload()
-        except GatewayError:
-            for name, text in before.items():
-                if text is not None:
-                    _write(self.settings.state_directory / name, text)
-            raise
-        self._shape = rendered.shape
-
-    def _write(self, rendered: Rendered) -> None:
-        for name, text in rendered.files.items():
-            path = self.settings.state_directory / name
-            if _read(path) != text:
-                _write(path, text)
+    async def _follow(self, snapshot: Snapshot) -> None:
+        await self._revive()
+        numbers = number_servers(snapshot, self._numbers)
+        # A pool that was once filled by tier stays so: going back would cost a reload and gain nothing.
+        kept = {name: how for name, how in self._balances.items() if how == "first"}
+        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept)
+        renumbered = any(self._numbers.get(name, number) != number for name, number in numbers.items())
+        self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
+        sizes = lane_sizes(snapshot, self.settings)
+        for size in sizes:
+            lane = self.lanes.setdefault(size, self._instance(size))
+            await lane.follow(render_lane(size, self.settings, longest(snapshot, self.settings)))
+        await self.main.follow(rendered, reload=renumbered)
+        for size in set(self.lanes) - set(sizes):
+            self.lanes.pop(size).process.leave()
+        self._snapshot, self._numbers = snapshot, numbers
+        await self._converge(await self._look())
+        self._version = snapshot.version
 
     async def _look(self) -> Seen:
         """The pools of every worker, the accepting one first; an old one that just ended is left out."""
-        workers = await self._master.workers()
+        master = self.main.master
+        workers = await master.workers()
         if workers.current is None:
             raise GatewayError("the proxy has no worker")
-        seen = {workers.current: read_stat(await self._master.worker(workers.current, "show stat"))}
-        for pid in workers.old:
-            with contextlib.suppress(GatewayError):
-                seen[pid] = read_stat(await self._master.worker(pid, "show stat"))
-        self._balances = {name: be.balance for name, be in seen[workers.current].items()}
+        seen = {workers.current: read_stat(await master.worker(workers.current, "show stat"))}
+        old = (master.worker(pid, "show stat", old=True) for pid in workers.old)
+        for pid, answer in zip(workers.old, await asyncio.gather(*old, return_exceptions=True), strict=True):
+            if isinstance(answer, str):
+                seen[pid] = read_stat(answer)
+        self._balances = {name: pool.balance for name, pool in seen[workers.current].items()}
         return seen
 
     async def _converge(self, seen: Seen) -> None:
@@ -231,13 +212,15 @@ class HaproxyGateway:
         """
         current = next(iter(seen))
         for pid, actual in seen.items():
-            told = commands(self._snapshot, self._numbers, actual, leaving=pid != current)
+            old = pid != current
+            told = commands(self._snapshot, self._numbers, actual, leaving=old)
             if not told:
                 continue
-            answers = await self._master.tell(pid, told)
-            faults = [a for a in answers if _LATER not in a and not any(done in a for done in _DONE)]
-            if faults and pid == current:
-                raise GatewayError("the proxy refused: " + "; ".join(faults[:5]))
+            with contextlib.suppress(GatewayError) if old else contextlib.nullcontext():
+                answers = await self.main.master.tell(pid, told, old=old)
+                faults = [a for a in answers if _LATER not in a and not any(done in a for done in _DONE)]
+                if faults:
+                    raise GatewayError("the proxy refused: " + "; ".join(faults[:5]))
 
     # -- measuring -----------------------------------------------------------------------------------------------
 
@@ -246,11 +229,10 @@ class HaproxyGateway:
         while True:
             await asyncio.sleep(_PUMP_S)
             self._pump()
-            if self._process.pid() is None:
+            if any(i.pid() is None for i in (self.main, *self.lanes.values())):
                 with contextlib.suppress(GatewayError):
                     async with self._busy:
-                        if self._process.pid() is None:
-                            await self._revive()
+                        await self._revive()
 
     def _pump(self) -> None:
         data = self._read_pipe()
@@ -264,27 +246,6 @@ class HaproxyGateway:
             return b""
 
     async def _dropped_lines(self, seen: Seen) -> dict[int, int]:
-        dropped = {}
-        for pid in seen:
-            with contextlib.suppress(GatewayError):
-                dropped[pid] = int(read_info(await self._master.worker(pid, "show info")).get("DroppedLogs", 0))
-        return dropped
-
-
-def _promises(snapshot: Snapshot) -> dict[str, float]:
-    return {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a proxy that starts in between reads the old file or the new one."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(text)
-    draft.chmod(0o600)
-    draft.replace(path)
+        ask = (self.main.master.worker(pid, "show info", old=i > 0) for i, pid in enumerate(seen))
+        answers = zip(seen, await asyncio.gather(*ask, return_exceptions=True), strict=True)
+        return {pid: int(read_info(a).get("DroppedLogs", 0)) for pid, a in answers if isinstance(a, str)}

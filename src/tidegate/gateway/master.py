@@ -12,6 +12,7 @@ from tidegate.gateway.tables import Workers, read_workers
 # The proxy reads one line of commands into one buffer (1 MiB or more here); 200 commands are some 50 KiB.
 _COMMANDS_PER_LINE = 200
 _ANSWER_S = 5.0
+_OLD_ANSWER_S = 0.3
 _RELOAD_S = 30.0
 _START_S = 10.0
 
@@ -45,24 +46,24 @@ class MasterSocket:
                 raise fault
             await asyncio.sleep(0.01)
 
-    async def worker(self, pid: int, command: str) -> str:
-        """The answer of one worker.
+    async def worker(self, pid: int, command: str, *, old: bool = False) -> str:
+        """The answer of one worker; an `old` one may end without answering, so it is given less time.
 
         Raises:
             GatewayError: the master does not answer, or that worker has ended.
         """
-        answer = await self._ask(f"@!{pid} {command}")
+        answer = await self._ask(f"@!{pid} {command}", _OLD_ANSWER_S if old else _ANSWER_S)
         if answer.startswith("Can't find the target"):
             raise GatewayError(f"the proxy's worker {pid} has ended")
         return answer
 
-    async def tell(self, pid: int, commands: Iterable[str]) -> tuple[str, ...]:
+    async def tell(self, pid: int, commands: Iterable[str], *, old: bool = False) -> tuple[str, ...]:
         """Run commands on a worker; the lines it answered that are not empty."""
         commands = list(commands)
         answers: list[str] = []
         for i in range(0, len(commands), _COMMANDS_PER_LINE):
             line = ";".join(f"@!{pid} {c}" for c in commands[i : i + _COMMANDS_PER_LINE])
-            answers += (await self._ask(line)).splitlines()
+            answers += (await self._ask(line, _OLD_ANSWER_S if old else _ANSWER_S)).splitlines()
         return tuple(a for a in answers if a)
 
     async def reload(self) -> None:

@@ -2,11 +2,12 @@
 
 A line (see `config.LOG_FORMAT`), times in milliseconds but for `up` in microseconds, -1 where a step was not reached:
 
-    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES
+    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES EXHAUSTED
 
 TR: head received; up: body received; Tw: from the head to the slot (so it holds `up` and the queue); Tc: connected;
 Tr: first byte of the answer; Ta: all of it, to the last byte sent. The wait in the queue is Tw - up; the time a
 replica took is Ta - TR - Tw; what the promise is about is Ta - TR - up, since the client's upload is its own time.
+EXHAUSTED is "-", or the pool whose replicas failed a large request at every attempt.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+
+# The status by which a staged request's failure is handed back to its lane; no service gives it (see `lanes`).
+RETRY_STATUS = 425
 
 
 class Outcome(Enum):
@@ -24,6 +28,7 @@ class Outcome(Enum):
     FAILED = "no answer from a replica, or a broken one"
     GAVE_UP = "the client left first"
     REFUSED = "told at the gateway that there is no capacity"
+    RETRIED = "a replica failed, a lane sends it again"
     REJECTED = "refused at the gateway for what it is"
 
 
@@ -38,7 +43,7 @@ class ServerTally:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one pool since they were last taken; names as in `PoolLoad`. `ended` counts every line."""
+    """Counts of one pool since they were last taken; names as in `PoolLoad`. `ended` counts every request once."""
 
     ended: int = 0
     finished: int = 0
@@ -51,6 +56,12 @@ class Tally:
     service_s2_sum: float = 0.0
     wait_s_sum: float = 0.0
     servers: dict[str, ServerTally] = field(default_factory=dict)
+
+    def server(self, name: str) -> ServerTally:
+        tally = self.servers.get(name)
+        if tally is None:
+            tally = self.servers[name] = ServerTally()
+        return tally
 
 
 def outcome(termination: str, status: int, assigned: bool) -> Outcome:
@@ -65,6 +76,8 @@ def outcome(termination: str, status: int, assigned: bool) -> Outcome:
         return Outcome.REFUSED if status in (429, 503) else Outcome.REJECTED
     if where == "Q" or (who == "S" and where == "C" and not assigned):
         return Outcome.REFUSED
+    if status == RETRY_STATUS:
+        return Outcome.RETRIED
     if who == "-":
         return Outcome.FAILED_ANSWER if status >= 500 else Outcome.ANSWERED
     return Outcome.FAILED
@@ -75,7 +88,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.promises_ms: Mapping[str, float] = {}
-        self.unreadable = 0
+        self.other_lines = 0
         self._tallies: dict[str, Tally] = {}
         self._rest = b""
         self._outcomes: dict[tuple[str, str, bool], Outcome] = {}
@@ -86,22 +99,24 @@ class Meter:
         return tallies
 
     def feed(self, data: bytes) -> None:
-        """Take over what was read; the last line may be incomplete and is kept."""
+        """Take over what was read; the last line may be incomplete and is kept.
+
+        Lines of another form are the proxy's own notes (a worker stopped, a server went down).
+        """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             try:
                 self._count(line.decode("ascii").split(" "))
             except (ValueError, IndexError):
-                self.unreadable += 1
+                self.other_lines += 1
 
     def _count(self, cells: list[str]) -> None:
-        _, backend, server, status, termination, head, up, queue, _, _, active, retries = cells
+        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted = cells
+        if exhausted != "-":
+            self._exhausted(exhausted)
         if "." not in backend:
             return
-        tally = self._tallies.get(backend)
-        if tally is None:
-            tally = self._tallies[backend] = Tally()
-        tally.ended += 1
+        tally = self._tally(backend)
         assigned = server != "<NOSRV>"
         known = (termination, status, assigned)
         end = self._outcomes.get(known)
@@ -113,18 +128,32 @@ class Meter:
         tally.wait_s_sum += max(0.0, until_slot_ms - upload_ms) / 1000
         if retries != "0":
             tally.retries += int(retries.lstrip("+"))
+        tally.ended += end is not Outcome.RETRIED
         if end is Outcome.GAVE_UP:
             tally.gave_up += 1
         elif end is Outcome.REFUSED:
             tally.refused += 1
+        elif end is Outcome.RETRIED:
+            tally.retries += 1
+            tally.server(server).failed += 1
         elif end is not Outcome.REJECTED:
             on_time = since_head_ms - upload_ms <= self.promises_ms.get(backend, 0.0)
             self._answered(tally, server, end, (since_head_ms - until_slot_ms) / 1000, on_time)
 
+    def _tally(self, backend: str) -> Tally:
+        tally = self._tallies.get(backend)
+        if tally is None:
+            tally = self._tallies[backend] = Tally()
+        return tally
+
+    def _exhausted(self, pool: str) -> None:
+        """A lane gave up on a request whose attempts were each counted as a retry: it has failed, once."""
+        tally = self._tally(pool.replace("/", ".", 1))
+        tally.ended += 1
+        tally.failed += 1
+
     def _answered(self, tally: Tally, server: str, end: Outcome, service_s: float, on_time: bool) -> None:
-        replica = tally.servers.get(server)
-        if replica is None:
-            replica = tally.servers[server] = ServerTally()
+        replica = tally.server(server)
         if end is not Outcome.ANSWERED:
             tally.failed += 1
             replica.failed += 1

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import resource
 import signal
 from pathlib import Path
@@ -20,7 +21,9 @@ from tidegate.gateway.settings import GatewaySettings
 _PIPE_BYTES = 1024 * 1024
 # Beside two per connection the proxy needs descriptors for checks, kept connections, sockets and workers' pipes.
 _OTHER_DESCRIPTORS = 1000
-_LONGEST_SOCKET_PATH = 90
+# A socket's path may be 107 bytes long; "/lane-16777216/master.sock.12345.tmp" is made below the folder.
+_LONGEST_FOLDER_PATH = 70
+_FOLDER = re.compile(r"/[A-Za-z0-9/._-]*")
 
 
 def affordable_connections(wanted: int) -> int:
@@ -35,51 +38,34 @@ def affordable_connections(wanted: int) -> int:
 
 
 class ProxyProcess:
-    """Starts, finds and ends the master process of one state directory."""
+    """Starts, finds and ends the master process that belongs to a folder."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self.settings = settings
+    def __init__(self, folder: Path, pipe: Path) -> None:
+        self.folder = folder
+        self.pipe = pipe
+        self.config_file = folder / "haproxy.cfg"
+        self.pid_file = folder / "haproxy.pid"
+        self.master_socket = folder / "master.sock"
 
     def pid(self) -> int | None:
         """The master's process id if it runs and is ours."""
         try:
-            pid = int(self.settings.pid_file.read_text().split()[0])
+            pid = int(self.pid_file.read_text().split()[0])
             process = psutil.Process(pid)
-            ours = str(self.settings.config_file) in process.cmdline()
+            ours = str(self.config_file) in process.cmdline()
             return pid if ours and process.status() != psutil.STATUS_ZOMBIE else None
         except (OSError, ValueError, IndexError, psutil.Error):
             return None
 
-    def prepare_folder(self) -> None:
-        """Make the state directory and the pipe.
-
-        Raises:
-            GatewayError: the folder cannot be used.
-        """
-        folder = self.settings.state_directory
-        if len(str(self.settings.successor_socket)) > _LONGEST_SOCKET_PATH or " " in str(folder):
-            raise GatewayError(
-                f"gateway state directory {folder}: choose a path without blanks and shorter than 80 characters "
-                "(a socket is made in it)"
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not self.settings.log_pipe.is_fifo():
-                self.settings.log_pipe.unlink(missing_ok=True)
-                os.mkfifo(self.settings.log_pipe, 0o600)
-        except OSError as error:
-            raise GatewayError(f"gateway state directory {folder}: {error}") from error
-
     async def launch(self, binary: Binary) -> None:
-        """Start the proxy with the files in the state directory; returns when it listens.
+        """Start the proxy with the files in the folder; returns when it listens.
 
         Raises:
             GatewayError: the files were refused or an address is taken; the message holds what the proxy said.
         """
-        s = self.settings
         # The shell opens the pipe for reading and writing, so that the proxy never meets a pipe without a reader.
         script = f'exec "$0" -W -D -S "$1,mode,600" -p "$2" -f "$3" {LOG_FD}<>"$4"'
-        arguments = [binary.path, s.master_socket, s.pid_file, s.config_file, s.log_pipe]
+        arguments = [binary.path, self.master_socket, self.pid_file, self.config_file, self.pipe]
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -93,20 +79,25 @@ class ProxyProcess:
         )
         _, said = await process.communicate()
         if process.returncode != 0:
-            raise GatewayError(_why(said.decode(errors="replace"), s))
+            raise GatewayError(_why(said.decode(errors="replace")))
+
+    def leave(self) -> None:
+        """Tell it to end once its running requests have; returns at once."""
+        self._signal(signal.SIGUSR1)
 
     async def stop(self, grace_s: float) -> None:
         """End it: no new connections, running requests finish; after `grace_s` it is ended without asking."""
         for number, within_s in ((signal.SIGUSR1, grace_s), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
-            pid = self.pid()
-            if pid is None:
+            if not self._signal(number) or await self._ended(within_s):
                 return
-            children = psutil.Process(pid).children()
+
+    def _signal(self, number: signal.Signals) -> bool:
+        pid = self.pid()
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-            if await self._ended(within_s):
-                return
-            if number == signal.SIGKILL:
-                psutil.wait_procs(children, timeout=0)
+        return True
 
     async def _ended(self, within_s: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -118,6 +109,27 @@ class ProxyProcess:
         return True
 
 
+def prepare_folder(settings: GatewaySettings) -> None:
+    """Make the state directory and the pipe.
+
+    Raises:
+        GatewayError: the folder cannot be used.
+    """
+    folder = settings.state_directory
+    if len(str(folder)) > _LONGEST_FOLDER_PATH or not _FOLDER.fullmatch(str(folder)):
+        raise GatewayError(
+            f"gateway state directory {folder}: choose an absolute path of at most {_LONGEST_FOLDER_PATH} letters, "
+            "digits and / . _ - (sockets are made in it)"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not settings.log_pipe.is_fifo():
+            settings.log_pipe.unlink(missing_ok=True)
+            os.mkfifo(settings.log_pipe, 0o600)
+    except OSError as error:
+        raise GatewayError(f"gateway state directory {folder}: {error}") from error
+
+
 def open_pipe(path: Path) -> int:
     """The reading end of the request lines; made as large as the kernel allows (1 MiB, some 10 000 requests)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -127,10 +139,8 @@ def open_pipe(path: Path) -> int:
     return descriptor
 
 
-def _why(said: str, settings: GatewaySettings) -> str:
+def _why(said: str) -> str:
     alerts = [line.partition("] ")[2] or line for line in said.splitlines() if "[ALERT]" in line]
-    if any("cannot bind" in line.lower() or "Address already in use" in line for line in alerts):
-        listen = f"{settings.listen_address}:{settings.listen_port}"
-        management = f"{settings.management_address}:{settings.management_port}"
-        return f"the gateway cannot listen on {listen} or {management}: " + " / ".join(alerts)
+    if any("cannot bind" in line.lower() or "address already in use" in line.lower() for line in alerts):
+        return "the gateway cannot listen: " + " / ".join(alerts)
     return "the proxy did not start: " + " / ".join(alerts or [said.strip()[-500:]])

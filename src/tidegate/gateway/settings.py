@@ -21,6 +21,8 @@ class GatewaySettings:
     client_timeout_s: for a client that stops reading its answer.
     stop_grace_s: for running requests when the proxy is told to end.
     retries: further attempts after the first one, each on another replica where there is one.
+    small_body_bytes: bodies up to this stay in the main proxy; `lane_bytes` are the sizes of the lanes between it and
+        the largest body any service takes (see `lanes`).
     """
 
     state_directory: Path
@@ -38,18 +40,16 @@ class GatewaySettings:
     connect_timeout_s: float = 2.0
     stop_grace_s: float = 30.0
     retries: int = 2
+    small_body_bytes: int = 384 * 1024
+    lane_bytes: tuple[int, ...] = (4 * 2**20,)
+
+    def lane_folder(self, size: int) -> Path:
+        """The folder of the lane for bodies up to `size` bytes."""
+        return self.state_directory / f"lane-{size}"
 
     @property
-    def config_file(self) -> Path:
-        return self.state_directory / "haproxy.cfg"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.state_directory / "haproxy.pid"
-
-    @property
-    def master_socket(self) -> Path:
-        return self.state_directory / "master.sock"
+    def staged_socket(self) -> Path:
+        return self.state_directory / "staged.sock"
 
     @property
     def successor_socket(self) -> Path:

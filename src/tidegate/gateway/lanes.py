@@ -1,0 +1,98 @@
+"""Lanes: proxies beside the main one that hold large bodies, so that the main one can work with small buffers.
+
+HAProxy keeps a whole body in one buffer, all buffers of a process have the same size, and a request that may be sent
+again is copied by whole buffers whatever it holds: with 16 MiB buffers that takes 5 to 15 ms a request, with 512 KiB
+some 0.05 ms (docs/decisions/0023). So bodies up to `small_body_bytes` are handled by the main proxy alone. A larger
+one is read by a lane with buffers of its size, which then hands the complete request to the main proxy's `staged`
+entrance, where the queue is, and hands it over once more when told 425: that replica failed, another may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tidegate.gateway import answers
+from tidegate.gateway.answers import http_error
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, sealed
+from tidegate.model.snapshot import Snapshot
+
+_MIB = 2**20
+# Below this ratio to the next larger lane another process costs more than it saves.
+_WORTH = 1.5
+
+
+def lane_sizes(snapshot: Snapshot, settings: GatewaySettings) -> tuple[int, ...]:
+    """The largest body of each lane, ascending; none when every service's limit is small.
+
+    The last lane is rounded up to a power of two, so that it seldom changes. Worked example: limits up to 16 MiB and
+    `lane_bytes` of 4 MiB give lanes of 4 and 16 MiB.
+    """
+    largest = max((s.max_body_bytes for s in snapshot.services), default=0)
+    if largest <= settings.small_body_bytes:
+        return ()
+    last = _MIB
+    while last < largest:
+        last *= 2
+    between = (s for s in sorted(settings.lane_bytes) if settings.small_body_bytes < s <= last / _WORTH)
+    return (*between, last)
+
+
+def lane_name(size: int) -> str:
+    """The name of a lane's backend and folder."""
+    return f"lane-{size}"
+
+
+def render_lane(size: int, settings: GatewaySettings, longest_s: float) -> Rendered:
+    """The files of the lane for bodies up to `size` bytes; `longest_s` is the longest any request may take."""
+    blocks = (
+        block("global", _global(size, settings, longest_s)),
+        block("defaults", _defaults(settings, longest_s)),
+        block("frontend large", _entrance(settings.lane_folder(size), settings)),
+        block("backend staged", _staged(settings)),
+    )
+    return sealed("".join(f"{b}\n" for b in blocks), {"gateway.lua": lua()})
+
+
+def _global(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+    yield "setenv TIDEGATE_SHAPE @SHAPE@"
+    yield f"default-path origin {settings.lane_folder(size)}"
+    yield f"maxconn {settings.max_connections}"
+    if settings.threads is not None:
+        yield f"nbthread {settings.threads}"
+    yield f"tune.bufsize {size + BUFFER_MARGIN}"
+    yield f"hard-stop-after {milliseconds(longest_s)}"
+    yield "lua-load-per-thread gateway.lua"
+
+
+def _defaults(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+    yield "mode http"
+    yield f"timeout client {milliseconds(settings.client_timeout_s)}"
+    yield f"timeout http-request {milliseconds(settings.header_timeout_s)}"
+    yield f"timeout connect {milliseconds(settings.connect_timeout_s)}"
+    yield f"timeout server {milliseconds(longest_s)}"
+    yield "option abortonclose"
+    for answer in answers.BY_STATUS:
+        yield http_error(answer)
+
+
+def _entrance(folder: Path, settings: GatewaySettings) -> Iterator[str]:
+    yield f"bind unix@{folder / 'large.sock'} accept-proxy mode 600"
+    yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
+    yield "http-request set-var(txn.limit) req.hdr(x-tidegate-limit),add(0)"
+    yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
+    yield "http-request use-service lua.refuse_body if { req.body_size,sub(txn.limit) gt 0 }"
+    yield "default_backend staged"
+
+
+def _staged(settings: GatewaySettings) -> Iterator[str]:
+    yield f"retries {settings.retries}"
+    yield "retry-on conn-failure 425"
+    yield "http-reuse never"
+    # Told 425 also at the last attempt: back to what it was, and mark it, since each attempt counted as a retry.
+    yield "http-response set-header x-tidegate-exhausted 1 if { status 425 } { res.hdr(x-tidegate-status) -m found }"
+    for status in (502, 503):
+        yield f"http-response set-status {status} if {{ status 425 }} {{ res.hdr(x-tidegate-status) {status} }}"
+    yield "http-response del-header x-tidegate-status"
+    yield f"server main unix@{settings.staged_socket} send-proxy-v2"
