@@ -1,11 +1,12 @@
-"""What the gateway costs: throughput and latency of a POST, direct, through a plain HAProxy, through Tidegate's.
+"""What the gateway costs: throughput, latency and processor time of a POST, direct, through HAProxy, through Tidegate.
 
     python benchmarks/gateway/run.py [--seconds 5] [--rounds 2] [--size 145000] [--json]
 
-The three ways run one after the other in each round, so that a noisy neighbour meets all of them; the best round of
-each counts. The replicas are an HAProxy that reads the whole body and answers 200: they cost less than any service
-would, so differences between the ways show most. The plain proxy has the same program, threads and whole-body
-buffering and nothing else. Needs wrk.
+The ways run one after the other in each round, so that a noisy neighbour meets all of them; the best round of each
+counts. The replicas are an HAProxy that reads the whole body and answers 200: they cost less than any service would,
+so differences between the ways show most. The plain proxies have the same program, threads, whole-body buffering and
+limit per server, and nothing else: no routing, no log, no retries. One has buffers for 16 MiB bodies, as the Tidegate
+it stands beside accepts them, the other the small ones Tidegate uses for this body. Needs wrk.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
+import psutil
+
 from tidegate.gateway import binary
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.text import BUFFER_MARGIN
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.resolve import PoolKey
 from tidegate.spec.service import Route
@@ -34,7 +38,7 @@ from tidegate.spec.service import Route
 HERE = Path(__file__).parent
 REPLICAS = 8
 SLOTS = 16
-BUFFER = 16 * 2**20 + 131072
+MOST = 16 * 2**20
 
 DEFAULTS = """
 defaults
@@ -74,10 +78,10 @@ def replicas(ports: list[int]) -> str:
     return f"global\n  maxconn 4000\n  nbthread 1\n  tune.bufsize 1048576\n{DEFAULTS}frontend replicas\n{binds}{rules}"
 
 
-def plain(port: int, ports: list[int]) -> str:
+def plain(port: int, ports: list[int], buffer: int) -> str:
     servers = "".join(f"  server r{i} 127.0.0.1:{p} maxconn {SLOTS}\n" for i, p in enumerate(ports))
     return (
-        f"global\n  maxconn 4000\n  nbthread 2\n  tune.bufsize {BUFFER}\n{DEFAULTS}"
+        f"global\n  maxconn 4000\n  nbthread 2\n  tune.bufsize {buffer}\n{DEFAULTS}"
         f"frontend plain\n  bind 127.0.0.1:{port}\n  http-request wait-for-body time 30s\n  default_backend pool\n"
         f"backend pool\n  balance leastconn\n  http-reuse always\n{servers}"
     )
@@ -92,11 +96,17 @@ async def tidegate(folder: Path, port: int, ports: list[int]):
     await gateway.start()
     servers = tuple(Server(f"r{i}", f"127.0.0.1:{p}", SLOTS) for i, p in enumerate(ports))
     pool = PoolRoute(PoolKey("face"), None, servers, SLOTS, 10.0, 1000, 10.0, 60.0, 1.0)
-    await gateway.publish(Snapshot.of((ServiceRoute("face", Route(), (pool,), 16 * 2**20, True),)))
+    await gateway.publish(Snapshot.of((ServiceRoute("face", Route(), (pool,), MOST, True),)))
     try:
         yield gateway
     finally:
         await gateway.close(stop=True)
+
+
+def cpu_s(pids: list[int]) -> float:
+    """Processor time these processes have used, seconds."""
+    times = [psutil.Process(p).cpu_times() for p in pids]
+    return float(sum(t.user + t.system for t in times))
 
 
 async def wrk(url: str, connections: int, seconds: float, size: int) -> dict[str, float]:
@@ -123,23 +133,33 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     folder = Path(tempfile.mkdtemp(prefix="tg-bench-"))
     ports = [free_port() for _ in range(REPLICAS)]
-    plain_port, port = free_port(), free_port()
+    small = GatewaySettings(folder).small_body_bytes + BUFFER_MARGIN
+    buffers = {"HAProxy, 16 MiB buffers": MOST + BUFFER_MARGIN, "HAProxy, small buffers": small}
+    plain_ports = {way: free_port() for way in buffers}
+    port = free_port()
     urls = {
         "direct": f"http://127.0.0.1:{ports[0]}/",
-        "plain HAProxy": f"http://127.0.0.1:{plain_port}/",
+        **{way: f"http://127.0.0.1:{p}/" for way, p in plain_ports.items()},
         "tidegate": f"http://127.0.0.1:{port}/face",
     }
     try:
         with ExitStack() as stack:
             stack.enter_context(proxy(folder, "replicas", replicas(ports)))
-            stack.enter_context(proxy(folder, "plain", plain(plain_port, ports)))
+            pids = {"direct": list[int]()}
+            for i, (way, buffer) in enumerate(buffers.items()):
+                text = plain(plain_ports[way], ports, buffer)
+                pids[way] = [stack.enter_context(proxy(folder, f"plain-{i}", text)).pid]
             async with tidegate(folder / "gateway", port, ports) as gateway:
+                masters = [gateway.main, *gateway.lanes.values()]
+                pids["tidegate"] = [c.pid for m in masters for c in psutil.Process(m.pid()).children()]
                 looking = asyncio.create_task(observe_forever(gateway))
                 for connections in arguments.connections:
                     best: dict[str, dict[str, float]] = {}
                     for _ in range(arguments.rounds):
                         for way, url in urls.items():
+                            before = cpu_s(pids[way])
                             got = await wrk(url, connections, arguments.seconds, arguments.size)
+                            got["cpu_us"] = (cpu_s(pids[way]) - before) * 1e6 / max(1, got["requests"])
                             if way not in best or got["rate"] > best[way]["rate"]:
                                 best[way] = got
                     rows += [{"way": way, "connections": connections, **got} for way, got in best.items()]
@@ -151,14 +171,17 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
 
 def show(rows: list[dict[str, object]], size: int) -> None:
     print(f"POST of {size} bytes, {os.cpu_count()} cores shared by client, proxy and replicas\n")
-    print(f"{'connections':>11}  {'way':14} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}  of plain")
-    plain_rate = {r["connections"]: r["rate"] for r in rows if r["way"] == "plain HAProxy"}
+    print(f"{'clients':>7}  {'way':24} {'requests/s':>10} {'p50 ms':>7} {'p99 ms':>7} {'CPU us':>7} {'failed':>7}")
     for r in rows:
-        share = float(r["rate"]) / float(plain_rate[r["connections"]])  # type: ignore[arg-type]
         print(
-            f"{r['connections']:>11}  {r['way']:14} {r['rate']:>10.0f} {r['p50_ms']:>8.2f} {r['p99_ms']:>8.2f}"
-            f" {r['failed']:>7.0f}  {share:.2f}x"
+            f"{r['connections']:>7}  {r['way']:24} {r['rate']:>10.0f} {r['p50_ms']:>7.2f} {r['p99_ms']:>7.2f}"
+            f" {r['cpu_us']:>7.0f} {r['failed']:>7.0f}"
         )
+    print("\nTidegate against the others:")
+    rates = {(r["connections"], r["way"]): float(r["rate"]) for r in rows}  # type: ignore[arg-type]
+    for (connections, way), rate in rates.items():
+        if way != "tidegate":
+            print(f"{connections:>7}  {way:24} {rates[connections, 'tidegate'] / rate:.2f}x")
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ NO_SERVICE = Answer(404, "no_such_service", "No service is routed at this addres
 NO_SUCH_PATH = Answer(404, "no_such_path", "The gateway itself has nothing at this path.")
 BAD_METHOD = Answer(405, "method_not_allowed", "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
 BODY_TOO_LARGE = Answer(413, "body_too_large", "The body is larger than this service accepts.")
-HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 64 KiB.")
+HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 32 KiB.")
 QUEUE_FULL = Answer(503, "queue_full", "Too many requests are waiting for this service. Try again later.", 1)
 NOT_STARTED = Answer(503, "not_started", "No replica became ready in time. Try again later.", 5)
 

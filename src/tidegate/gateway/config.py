@@ -23,8 +23,6 @@ from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 LOG_FD = 9
 LOG_FORMAT = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
-# Buffers kept warm per thread: without it each one is mapped and zeroed anew, which costs more than the request.
-_HOT_BYTES = 32 * 2**20
 
 HOSTS_MAP, PATHS_MAP, LIMITS_MAP, POOLS_MAP = "hosts.map", "paths.map", "limits.map", "pools.map"
 
@@ -73,7 +71,6 @@ def _global(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
     yield f"tune.bufsize {settings.small_body_bytes + BUFFER_MARGIN}"
-    yield f"tune.memory.hot-size {_HOT_BYTES}"
     yield f"hard-stop-after {milliseconds(longest_s)}"
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"

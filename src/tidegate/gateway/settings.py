@@ -40,7 +40,7 @@ class GatewaySettings:
     connect_timeout_s: float = 2.0
     stop_grace_s: float = 30.0
     retries: int = 2
-    small_body_bytes: int = 384 * 1024
+    small_body_bytes: int = 256 * 1024
     lane_bytes: tuple[int, ...] = (4 * 2**20,)
 
     def lane_folder(self, size: int) -> Path:

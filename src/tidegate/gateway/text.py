@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-# The head of a request is limited to 64 KiB; as much again is for the proxy's own bookkeeping of a body in parts.
-HEAD_LIMIT = 64 * 1024
+# The head of a request is limited to 32 KiB; as much again is for the proxy's own bookkeeping of a body in parts.
+HEAD_LIMIT = 32 * 1024
 BUFFER_MARGIN = 2 * HEAD_LIMIT
 
 _SHAPE = "@SHAPE@"
