@@ -258,3 +258,28 @@ def test_fixed_hosts_that_are_not_declared_any_more_are_forgotten():
     world.ticks(until=20)
     assert counts(world, "fixed", "here") == (0, 2)
     assert not any("fixed" in n for n in world.memory.replicas)
+
+
+def test_room_given_out_is_not_given_out_again_while_the_cluster_does_not_show_it_yet():
+    world = World(clusters=(cluster("a", 3),), wanted=2)
+    before = world.observed()
+    first = tick(world.specs, before, world.memory, scale=lambda i, m: ScaleResult(2, m, ()))
+    second = tick(
+        world.specs, replace(before, at=before.at + 1), first.memory, scale=lambda i, m: ScaleResult(9, m, ())
+    )
+    assert (len(first.actions), second.plan.pools[0].placed, second.plan.pools[0].pending) == (3, {"a": 3}, 6)
+
+
+def test_a_share_is_kept_when_fewer_are_wanted():
+    spec = spread_over("a", "b", spread={"maxShare": "50%"})
+    world = World((service(**spec),), (cluster("a"), cluster("b")), wanted=4).ticks(until=10)
+    world.wanted = 2
+    assert counts(world.ticks(until=30), "a", "b") == (1, 1)
+
+
+def test_batch_is_not_displaced_for_replicas_that_a_quota_keeps_out_all_the_same():
+    batch = service("reports", placement={"latencyClass": "batch"})
+    world = Region((batch, service("face")), (cluster("a", 4, quota={"face": {"cpu": 1}}),))
+    world.each = {"reports": 3, "face": 3}
+    world.ticks(until=60)
+    assert world.stopped() == []

@@ -27,13 +27,18 @@ def reclaim(
 ) -> tuple[str, str] | None:
     """A replica to move and the cluster it should go to; None when all is well or a move is under way.
 
-    The last-preferred cluster is left first. A pool that is starting, replacing or short of replicas moves nothing.
+    Where the spread is not as declared (after a scale-down, or while a cluster was away) it is mended first; then the
+    last-preferred cluster is left first. A pool that is starting, replacing or short of replicas moves nothing.
     """
     if not standing or any(s.stale or not s.ready for s in standing):
         return None
     per_cluster: dict[str, int] = {}
     for s in standing:
         per_cluster[s.memory.cluster] = per_cluster.get(s.memory.cluster, 0) + 1
+    crowded = _crowded(pool, choice, room, per_cluster)
+    if crowded is not None:
+        here, target = crowded
+        return victims([s for s in standing if s.memory.cluster == here], 1, choice.order)[0].id, target
     for here in reversed(choice.order):
         cluster = clusters.get(here)
         if cluster is None or not per_cluster.get(here) or per_cluster[here] <= _kept_for_spread(choice, per_cluster):
@@ -45,50 +50,71 @@ def reclaim(
     return None
 
 
+def _crowded(pool: PoolSpec, choice: Options, room: Room, per_cluster: Mapping[str, int]) -> tuple[str, str] | None:
+    """The cluster that holds too many replicas for the declared spread, and one that takes one of them."""
+    here = max(per_cluster, key=lambda c: (per_cluster[c], c))
+    narrow = len(per_cluster) < choice.min_clusters and per_cluster[here] > 1
+    if per_cluster[here] <= choice.most and not narrow:
+        return None
+    most = 1 if narrow else choice.most
+    target = next((c for c in choice.order if per_cluster.get(c, 0) < most and room.fits(c, pool)), None)
+    return (here, target) if target is not None else None
+
+
 def _kept_for_spread(choice: Options, per_cluster: Mapping[str, int]) -> int:
     """How many replicas must stay in a cluster so that the pool stays spread over enough of them."""
     return 1 if sum(1 for n in per_cluster.values() if n) <= choice.min_clusters and choice.min_clusters > 1 else 0
 
 
 def preempt(
-    pool: PoolSpec, pending: int, choice: Options, room: Room, batch: Iterable[tuple[str, ReplicaMemory, PoolSpec]]
+    pool: PoolSpec,
+    pending: int,
+    choice: Options,
+    room: Room,
+    batch: Iterable[tuple[str, ReplicaMemory, PoolSpec]],
+    *,
+    there: Mapping[str, int],
 ) -> list[str]:
     """Replicas of `batch` services to drain so that `pending` replicas of an interactive pool find room.
 
     Room that draining replicas give back soon is counted first, so that nobody is displaced twice for the same need.
-    Newest go first; only as many as are needed.
+    Newest go first; only as many as are needed, and only where the pool may have more (`there` counts what it has).
     """
     if pool.placement.latencyClass == "batch":
         return []
     chosen: list[str] = []
     candidates = sorted(batch, key=lambda b: (-b[1].created_at, b[0]))
+    have = dict(there)
     for _ in range(pending):
-        if not any(room.promise(c, pool.resources) for c in choice.order):
-            displaced = _make_room(pool, choice, room, candidates, chosen)
-            if not displaced:
+        order = [c for c in choice.order if have.get(c, 0) < choice.most and room.allows(c, pool)]
+        cluster = next((c for c in order if room.promise(c, pool)), None)
+        if cluster is None:
+            cluster, displaced = _make_room(pool, order, room, candidates, chosen)
+            if cluster is None:
                 break
             chosen += displaced
+        have[cluster] = have.get(cluster, 0) + 1
     return chosen
 
 
 def _make_room(
     pool: PoolSpec,
-    choice: Options,
+    order: Sequence[str],
     room: Room,
     candidates: Sequence[tuple[str, ReplicaMemory, PoolSpec]],
     chosen: Sequence[str],
-) -> list[str]:
+) -> tuple[str | None, list[str]]:
     """The fewest newest batch replicas of one cluster whose room holds one more replica; it is reserved."""
-    for cluster in choice.order:
+    for cluster in order:
         taken: list[str] = []
         for name, memory, spec in candidates:
             if memory.cluster != cluster or name in chosen:
                 continue
             taken.append(name)
             room.expect(cluster, spec.resources)
-            if room.promise(cluster, pool.resources):
-                return taken
+            if room.promise(cluster, pool):
+                return cluster, taken
         for name in taken:  # not enough even with all of them: give the expectation back
             spec = next(s for n, _, s in candidates if n == name)
             room.unexpect(cluster, spec.resources)
-    return []
+    return None, []

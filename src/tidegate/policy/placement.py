@@ -62,19 +62,29 @@ class Room:
         free = self.free.get(cluster)
         if free is None:
             return False
-        amounts = pool.resources.amounts()
-        quota = self.quota.get((cluster, pool.key.service))
-        if quota is not None and not all(quota[k] + ROOM_EPSILON >= a for k, a in amounts.items() if k in quota):
+        if not self.allows(cluster, pool):
             return False
-        if all(free.get(k, 0.0) + ROOM_EPSILON >= amount for k, amount in amounts.items()):
+        if all(free.get(k, 0.0) + ROOM_EPSILON >= amount for k, amount in pool.resources.amounts().items()):
             return True
         self.pressed.add(cluster)
         return False
+
+    def allows(self, cluster: str, pool: PoolSpec) -> bool:
+        """Whether the service's quota leaves room for one more replica."""
+        quota = self.quota.get((cluster, pool.key.service))
+        if quota is None:
+            return True
+        return all(quota[k] + ROOM_EPSILON >= a for k, a in pool.resources.amounts().items() if k in quota)
 
     def take(self, cluster: str, pool: PoolSpec) -> None:
         """Reserve the room of one replica."""
         _add(self.free[cluster], pool.resources, -1)
         self.charge(cluster, pool)
+
+    def assume(self, cluster: str, pool: PoolSpec) -> None:
+        """Reserve the room of a replica that was ordered and does not show in what is used there yet."""
+        if cluster in self.free:
+            _add(self.free[cluster], pool.resources, -1)
 
     def charge(self, cluster: str, pool: PoolSpec) -> None:
         """Count one replica that is there already against its service's quota."""
@@ -92,15 +102,22 @@ class Room:
         """Take an expectation back."""
         _add(self.soon.setdefault(cluster, {}), resources, -1)
 
-    def promise(self, cluster: str, resources: Resources) -> bool:
-        """Reserve room that will be given back soon, together with what is free; False when it is not enough."""
-        if cluster not in self.free:
+    def promise(self, cluster: str, pool: PoolSpec) -> bool:
+        """Reserve room that will be given back soon, and of what is free the rest; False when it is not enough.
+
+        The free part is taken, too: a smaller replica put there in the meantime would make the wait endless.
+        """
+        if cluster not in self.free or not self.allows(cluster, pool):
             return False
         free, soon = self.free[cluster], self.soon.setdefault(cluster, {})
-        amounts = resources.amounts()
+        amounts = pool.resources.amounts()
         if any(free.get(k, 0.0) + soon.get(k, 0.0) + ROOM_EPSILON < amount for k, amount in amounts.items()):
             return False
-        _add(soon, resources, -1)
+        for k, amount in amounts.items():
+            later = min(amount, soon.get(k, 0.0))
+            soon[k] = soon.get(k, 0.0) - later
+            free[k] = free.get(k, 0.0) - (amount - later)
+        self.charge(cluster, pool)
         return True
 
     def roomy(self, cluster: str, pool: PoolSpec) -> bool:
@@ -129,8 +146,12 @@ def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, home: str 
     allowed = [c for c in candidates if _tolerates(pool, c)]
     if not spec.clusters:
         allowed.sort(key=lambda c: _rank(pool, c, home))
-    most = max(1, math.ceil(spec.spread.maxShare * wanted - ROOM_EPSILON)) if wanted else 0
-    return Options(tuple(c.name for c in allowed), most, spec.spread.minClusters)
+    return Options(tuple(c.name for c in allowed), most_in_one(pool, wanted), spec.spread.minClusters)
+
+
+def most_in_one(pool: PoolSpec, wanted: int) -> int:
+    """How many of the wanted replicas may stand in one cluster: half of 5 are 3."""
+    return max(1, math.ceil(pool.placement.spread.maxShare * wanted - ROOM_EPSILON)) if wanted else 0
 
 
 def _rank(pool: PoolSpec, cluster: Cluster, home: str) -> tuple[float, float, str]:

@@ -7,11 +7,13 @@ the reverse order of preference.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.model.memory import ReplicaMemory, Vacancy
 from tidegate.model.reasons import Reason
+from tidegate.policy.placement import most_in_one
 from tidegate.spec.resolve import PoolSpec
 
 
@@ -60,7 +62,7 @@ def need(
     missing = max(0, min(wanted - len(keep), wanted + surge - len(standing)))
     waiting = sorted((v for v in vacancies if v.not_before > at), key=lambda v: v.not_before)[: wanted - len(keep)]
     start = max(0, missing - len(waiting))
-    retire = [(s.id, "scale down") for s in victims(keep, len(keep) - wanted, order)]
+    retire = [(s.id, "scale down") for s in _surplus(pool, wanted, keep, order)]
     retire += [(s.id, "replaced") for s in _replaceable(pool, wanted, keep, stale, order)]
     reasons = []
     if waiting:
@@ -91,6 +93,20 @@ def victims(standing: Sequence[Standing], count: int, order: tuple[str, ...]) ->
         return (s.ready, -rank.get(s.memory.cluster, len(order)), s.in_flight, -s.memory.created_at, s.id)
 
     return sorted(standing, key=missed)[:count]
+
+
+def _surplus(pool: PoolSpec, wanted: int, keep: Sequence[Standing], order: tuple[str, ...]) -> list[Standing]:
+    """The victims of a scale-down; among those that serve, first where a cluster has more than its share."""
+    most = most_in_one(pool, wanted)
+    if most >= wanted:
+        return victims(keep, len(keep) - wanted, order)
+    left, gone = list(keep), []
+    while len(left) > wanted:
+        held = Counter(s.memory.cluster for s in left)
+        over = [s for s in left if not s.ready] or [s for s in left if held[s.memory.cluster] > most]
+        gone += victims(over or left, 1, order)
+        left.remove(gone[-1])
+    return gone
 
 
 def _replaceable(

@@ -27,6 +27,7 @@ STARTUPS_KEPT = 20
 STATIC = (
     "static"  # the revision of replicas on fixed hosts, which somebody else runs: routed to, never started or stopped
 )
+MOVED = "moved to "  # how the `leaving` of a replica begins that only goes to a better cluster
 DRAINING, GONE, READY = ReplicaState.DRAINING, ReplicaState.GONE, ReplicaState.READY
 
 Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]
@@ -159,6 +160,8 @@ class _Work:
             if spec is None or memory.state is GONE:
                 continue
             self.room.charge(memory.cluster, spec)
+            if name not in self.seen:
+                self.room.assume(memory.cluster, spec)
             if memory.state is DRAINING and name in self.seen:
                 self.room.expect(memory.cluster, spec.resources)
 
@@ -182,11 +185,11 @@ class _Work:
         placed = self._place(spec, need.start, choice, standing)
         self._start(spec, placed)
         pending = need.start - len(placed)
-        if pending:
-            self._displace(spec, pending, choice)
+        if pending and not self._stay(standing):
+            self._displace(spec, pending, choice, standing, placed)
             if not placed:
                 self._make_room(spec, ours, standing, choice.order)
-        elif len(standing) == ours:
+        elif not pending and len(standing) == ours:
             self._move_one(spec, standing, choice)
         return self._plan(spec, result, need, pending)
 
@@ -195,22 +198,33 @@ class _Work:
     ) -> tuple[str, ...]:
         if not count:
             return ()
-        there: dict[str, int] = {}
-        for s in standing:
-            there[s.memory.cluster] = there.get(s.memory.cluster, 0) + (not s.stale)
         failing = frozenset(v.cluster for v in self.pools[spec.key].vacancies if v.restarts > 1)
-        open_ = tuple(c for c in choice.order if c not in self.drained)
-        return placement.place(spec, count, replace(choice, order=open_), self.room, there=there, avoid=failing)
+        there = _kept_there(standing)
+        return placement.place(spec, count, self._open(choice), self.room, there=there, avoid=failing)
 
-    def _displace(self, spec: PoolSpec, pending: int, choice: placement.Options) -> None:
+    def _open(self, choice: placement.Options) -> placement.Options:
+        """Without the clusters that an operator drains."""
+        return replace(choice, order=tuple(c for c in choice.order if c not in self.drained))
+
+    def _displace(
+        self,
+        spec: PoolSpec,
+        pending: int,
+        choice: placement.Options,
+        standing: list[reconcile.Standing],
+        placed: tuple[str, ...],
+    ) -> None:
         """Drain replicas of batch services where an interactive one finds no room."""
+        there = _kept_there(standing)
+        for cluster in placed:
+            there[cluster] = there.get(cluster, 0) + 1
         batch = [
             (n, m, owner)
             for owner in self.specs.pools
             if owner.placement.latencyClass == "batch"
             for n, m in self._alive(owner.key)
         ]
-        for name in moves.preempt(spec, pending, choice, self.room, batch):
+        for name in moves.preempt(spec, pending, self._open(choice), self.room, batch, there=there):
             why = f"makes room for {spec.key}"
             self.replicas[name] = lifecycle.retire(self.replicas[name], why, self.observed.at)
 
@@ -222,7 +236,7 @@ class _Work:
         move = moves.reclaim(
             spec,
             standing,
-            replace(choice, order=tuple(c for c in choice.order if c not in self.drained)),
+            self._open(choice),
             self.room,
             self.clusters,
             pressed_at=self.before.pressed_at,
@@ -231,7 +245,8 @@ class _Work:
         )
         if move is not None:
             name, target = move
-            self.replicas[name] = replace(self.replicas[name], leaving=f"moved to {target}")
+            self.replicas[name] = replace(self.replicas[name], leaving=f"{MOVED}{target}")
+            self.room.take(target, spec)  # nobody else may have it until the replica that moves is started there
             self.wake.append(self.observed.at)
 
     def _lost(self, name: str, memory: ReplicaMemory) -> bool:
@@ -241,6 +256,13 @@ class _Work:
             return False
         server = gateway.servers.get(name)
         return server is None or not server.up
+
+    def _stay(self, standing: list[reconcile.Standing]) -> bool:
+        """Call off the moves of a pool whose room went to others in the meantime; whether there were any."""
+        moving = [s.id for s in standing if s.memory.leaving.startswith(MOVED)]
+        for name in moving:
+            self.replicas[name] = replace(self.replicas[name], leaving="")
+        return bool(moving)
 
     def _make_room(
         self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing], order: tuple[str, ...]
@@ -405,6 +427,14 @@ class _Work:
         seen = self.seen.get(name)
         step = lifecycle.advance(was, seen, cluster_seen=True, at=self.observed.at)
         return step.memory.cause
+
+
+def _kept_there(standing: Iterable[reconcile.Standing]) -> dict[str, int]:
+    """Replicas per cluster that stay."""
+    there: dict[str, int] = {}
+    for s in standing:
+        there[s.memory.cluster] = there.get(s.memory.cluster, 0) + (not s.stale)
+    return there
 
 
 def _at_once(memory: ReplicaMemory, spec: PoolSpec | None) -> bool:
