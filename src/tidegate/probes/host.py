@@ -7,6 +7,7 @@ output. When its input ends (Tidegate has ended, however), it ends every script 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -25,6 +26,7 @@ CHUNK = 65536
 def main() -> None:
     """Serve until standard input ends."""
     process_tree.become_subreaper()
+    gc.freeze()  # a collection in a fork would copy the pages of everything loaded here
     wake, wake_write = os.pipe()
     for fd in (wake, wake_write):
         os.set_blocking(fd, False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.runtimes.local import limits, machine
+from tidegate.runtimes.local import limits
 from tidegate.runtimes.local.limits import Limits
 from tidegate.runtimes.local.records import Order
 from tidegate.spec.common import Resources
@@ -59,38 +59,3 @@ def test_replicas_are_spread_over_the_least_used_cores(monkeypatch, tmp_path: Pa
 def test_more_cores_than_there_are_means_all_of_them(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: {4, 5})
     assert Limits("here", {}, tmp_path).share("a", Resources(cpu=16), ()).cpus == [4, 5]
-
-
-@pytest.mark.parametrize(
-    ("groups", "files", "cores", "memory_mib"),
-    [
-        pytest.param("0::/a/b", {}, 8, 1024, id="no limits"),
-        pytest.param("0::/a/b", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5, 1024, id="v2, above"),
-        pytest.param("0::/a/b", {"a/b/memory.max": str(512 * 2**20)}, 8, 512, id="v2 memory"),
-        pytest.param(
-            "4:memory:/m\n3:cpu,cpuacct:/c",
-            {
-                "cpu/c/cpu.cfs_quota_us": "200000",
-                "cpu/c/cpu.cfs_period_us": "100000",
-                "memory/m/memory.limit_in_bytes": str(256 * 2**20),
-                "memory/memory.limit_in_bytes": str(2**63 - 4096),
-            },
-            2,
-            256,
-            id="v1",
-        ),
-    ],
-)
-def test_capacity_respects_the_limits_of_the_cgroup_and_those_above(
-    tmp_path, monkeypatch, groups, files, cores, memory_mib
-):
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(8)))
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text(groups + "\n")
-    (tmp_path / "proc/meminfo").write_text(f"MemTotal: {1024 * 1024} kB\nMemFree: 1 kB\n")
-    for name, text in files.items():
-        path = tmp_path / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    assert machine.cores(tmp_path) == cores
-    assert machine.memory_bytes(tmp_path) == memory_mib * 2**20

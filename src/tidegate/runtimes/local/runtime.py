@@ -18,11 +18,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.base import process_tree
+from tidegate.base import machine, process_tree
 from tidegate.base.clock import Clock
 from tidegate.base.errors import RuntimeFault
 from tidegate.model.observed import ClusterSeen, ReplicaSeen
-from tidegate.runtimes.local import launch, logs, machine
+from tidegate.runtimes.local import launch, logs
 from tidegate.runtimes.local.limits import Limits
 from tidegate.runtimes.local.ports import Ports
 from tidegate.runtimes.local.records import Exit, Folder, Order, Process, seen
