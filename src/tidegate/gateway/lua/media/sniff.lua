@@ -3,36 +3,100 @@
 local source = require("media.source")
 local facts = require("media.facts")
 local still = require("media.still")
+local read_tiff = require("media.tiff")
+local read_boxes = require("media.isobmff")
+local read_matroska = require("media.matroska")
+local audio = require("media.audio")
+local frames = require("media.frames")
+local read_ogg = require("media.ogg")
 
 local sniff = {}
 
--- By the first four bytes: {type, kind, reader}. No reader: known by name only, judged by its bytes.
+-- {type, kind, reader}. Without a reader the medium is known by name only and judged by its bytes.
+local JPEG = { "jpeg", "image", still.jpeg }
+local BMP = { "bmp", "image", still.bmp }
+local MPEG_AUDIO = { "mp3", "audio", frames.mpeg }
+local ADTS = { "aac", "audio", frames.aac }
+local BOXES = { "mp4", "video", read_boxes }
+local AMR = { "amr", "audio", frames.amr }
+
 local FOUR = {
   ["\x89PNG"] = { "png", "image", still.png },
   ["GIF8"] = { "gif", "image", still.gif },
+  ["II*\0"] = { "tiff", "image", read_tiff },
+  ["MM\0*"] = { "tiff", "image", read_tiff },
+  ["II+\0"] = { "tiff", "image", read_tiff },
+  ["MM\0+"] = { "tiff", "image", read_tiff },
+  ["\x1A\x45\xDF\xA3"] = { "mkv", "video", read_matroska },
+  ["fLaC"] = { "flac", "audio", audio.flac },
+  ["OggS"] = { "ogg", "audio", read_ogg },
+  ["FLV\1"] = { "flv", "video" },
+  ["\x30\x26\xB2\x75"] = { "asf", "video" },
+  ["\0\0\1\xBA"] = { "mpeg", "video" },
+  ["\0\0\1\xB3"] = { "mpeg", "video" },
+  ["\xFF\x4F\xFF\x51"] = { "jpeg2000", "image" },
+  ["8BPS"] = { "psd", "image" },
+  ["\0\0\1\0"] = { "ico", "image" },
+  ["caff"] = { "caf", "audio" },
+  ["MThd"] = { "midi", "audio" },
+  ["%PDF"] = { "pdf", "other" },
 }
 
-local RIFF = {
-  ["WEBP"] = { "webp", "image", still.webp },
+-- By the four bytes behind the length of a box, or the form of a RIFF or IFF file.
+local SECOND_FOUR = {
+  ftyp = BOXES, moov = BOXES, mdat = BOXES, wide = BOXES, free = BOXES, skip = BOXES, pnot = BOXES,
+  ["jP  "] = { "jpeg2000", "image" }, ["JXL "] = { "jxl", "image" },
+}
+local WAV = { "wav", "audio", audio.wav }
+local FORMS = {
+  RIFF = { WEBP = { "webp", "image", still.webp }, WAVE = WAV, ["AVI "] = { "avi", "video" } },
+  RF64 = { WAVE = WAV },
+  BW64 = { WAVE = WAV },
+  FORM = { AIFF = { "aiff", "audio" }, AIFC = { "aiff", "audio" } },
 }
 
-local function by_magic(src)
-  if src.total < 4 then
-    return nil
-  end
-  local head = src:text(0, 4)
-  if head:sub(1, 3) == "\xFF\xD8\xFF" then
-    return { "jpeg", "image", still.jpeg }
-  end
-  local found = FOUR[head]
-  if found then
-    return found
-  elseif head == "RIFF" and src.total >= 12 then
-    return RIFF[src:text(8, 4)]
-  elseif head:sub(1, 2) == "BM" and src.total >= 26 then
-    return { "bmp", "image", still.bmp }
+-- Sizes of the headers that a BMP file may carry; text that happens to begin with BM has none of them.
+local BMP_HEADERS = { [12] = true, [16] = true, [40] = true, [52] = true, [56] = true, [64] = true, [108] = true, [124] = true }
+
+local function by_sync(src, head)
+  local pos = 0
+  if head:sub(1, 3) == "ID3" then
+    pos = frames.behind_tags(src)
+    if pos + 8 > src.total then
+      return MPEG_AUDIO
+    end
+    local behind = src:text(pos, 4)
+    if behind == "fLaC" then
+      return { "flac", "audio" }
+    end
+    return frames.is_adts(src, pos) and ADTS or MPEG_AUDIO
+  elseif head:byte(1) == 0xFF then
+    return frames.is_adts(src, 0) and ADTS or frames.is_mpeg(src, 0) and MPEG_AUDIO or nil
+  elseif head:byte(1) == 0x47 and src.total >= 377 and src:byte(188) == 0x47 and src:byte(376) == 0x47 then
+    return { "mpegts", "video" }
   end
   return nil
+end
+
+--- {type, kind, reader} for what `src` begins with, or nil. Raises MORE.
+function sniff.name(src)
+  if src.total < 12 then
+    return nil
+  end
+  local head = src:text(0, 12)
+  if head:sub(1, 3) == "\xFF\xD8\xFF" then
+    return JPEG
+  end
+  local four = head:sub(1, 4)
+  local found = FOUR[four] or SECOND_FOUR[head:sub(5, 8)] or FORMS[four] and FORMS[four][head:sub(9, 12)]
+  if found then
+    return found
+  elseif head:sub(1, 2) == "BM" and src.total >= 26 and BMP_HEADERS[src:unpack("<I4", 4, 14)] then
+    return BMP
+  elseif head:sub(1, 5) == "#!AMR" then
+    return AMR
+  end
+  return by_sync(src, head)
 end
 
 local RAISED = {
@@ -43,23 +107,29 @@ local RAISED = {
 
 --- The medium in `src`, judged; nil when its first bytes are of no known kind. Raises MORE.
 function sniff.read(src)
-  local found = by_magic(src)
+  local named, found = pcall(sniff.name, src)
+  if not named then
+    if found == source.TRUNCATED then -- too short for what it looked like
+      return nil
+    elseif not RAISED[found] then
+      error(found, 0)
+    end
+    return facts.judge({ kind = "other", type = "unknown", bytes = src.total, code = found.code })
+  end
   if not found then
     return nil
   end
-  local medium
-  local reader = found[3]
-  if reader then
-    local ok, result = pcall(reader, src)
-    if ok then
-      medium = result
-    elseif RAISED[result] then
-      medium = { code = result.code }
-    else
+  local medium = {}
+  if found[3] then
+    local ok, result = pcall(found[3], src)
+    if ok and not result then -- the reader found nothing of its kind behind the first bytes
+      result = { exact = false }
+    elseif not ok and RAISED[result] then
+      result = { code = result.code }
+    elseif not ok then
       error(result, 0)
     end
-  else
-    medium = {}
+    medium = result
   end
   medium.type, medium.kind = medium.type or found[1], medium.kind or found[2]
   medium.bytes = src.total

@@ -64,6 +64,9 @@ function source.bytes(data, first, size, total)
   return setmetatable({ data = data, first = first, size = size, total = total or size }, Source)
 end
 
+-- For a piece of something longer: no reader may conclude anything from its end.
+source.ENDLESS = 1 << 53
+
 --- A source whose bytes come from `decode(n)`: returns the first `n` bytes or more (all, when there are fewer).
 function source.lazy(total, decode)
   local made = source.bytes("", 1, 0, total)

@@ -1,0 +1,213 @@
+--- Sound with a header that tells: WAV (RIFF, RF64) and FLAC.
+--
+-- Written from Microsoft's multimedia documents, EBU Tech 3306 and RFC 9639.
+
+local source = require("media.source")
+
+local audio = {}
+
+local function contradiction()
+  error(source.CONTRADICTORY, 0)
+end
+
+-- WAV ----------------------------------------------------------------------------------------------------------------
+
+local PCM, ADPCM, FLOAT, ALAW, MULAW, IMA_ADPCM, EXTENSIBLE = 1, 2, 3, 6, 7, 0x11, 0xFFFE
+local STORED = { [PCM] = true, [FLOAT] = true, [ALAW] = true, [MULAW] = true }
+local FOUR_BIT = { [ADPCM] = true, [IMA_ADPCM] = true }
+local OPEN_ENDED = 0xFFFFFFFF
+local MAX_CHUNKS = 4096
+
+local function wav_format(src, at, size)
+  if size < 16 then
+    contradiction()
+  end
+  local tag, channels, rate, per_second, block, bits = src:unpack("<I2I2I4I4I2I2", 16, at)
+  if tag == EXTENSIBLE and size >= 26 then
+    tag = src:unpack("<I2", 2, at + 24)
+  end
+  if channels == 0 or rate == 0 then
+    contradiction()
+  end
+  return { tag = tag, channels = channels, rate = rate, per_second = per_second, block = block, bits = bits }
+end
+
+-- The sample bytes: what the data chunks state, or all to the end where that is open or what follows is no chunk.
+local function wav_chunks(src)
+  local pos, long_data = 12, nil
+  local found = { data = 0 }
+  for _ = 1, MAX_CHUNKS do
+    if pos + 8 > src.total then
+      return found
+    end
+    local name, size = src:unpack("<c4I4", 8, pos)
+    if not name:find("^[\x20-\x7E]+$") then
+      if found.data_at then -- no chunk: the data chunk stated less than it holds
+        found.data = src.total - found.data_at
+      end
+      return found
+    end
+    if name == "ds64" then
+      long_data = src:unpack("<I8", 8, pos + 16)
+    elseif name == "fmt " then
+      found.format = wav_format(src, pos + 8, size)
+    elseif name == "fact" and size >= 4 then
+      found.samples = src:unpack("<I4", 4, pos + 8)
+    elseif name == "data" then
+      local rest = src.total - pos - 8
+      if size == OPEN_ENDED then
+        size = long_data or rest
+      elseif size == 0 then
+        size = rest
+      end
+      if size < 0 or size > rest then
+        size = rest
+      end
+      found.data, found.data_at = found.data + size, found.data_at or pos + 8
+    end
+    pos = pos + 8 + size + (size & 1)
+  end
+  error(source.COMPLEX, 0)
+end
+
+function audio.wav(src)
+  local found = wav_chunks(src)
+  local format = found.format
+  if not format then
+    error(source.TRUNCATED, 0)
+  end
+  local facts = { rate = format.rate, channels = format.channels }
+  local seconds
+  if STORED[format.tag] then
+    local frame = format.channels * math.max(1, (format.bits + 7) // 8)
+    if format.block > 0 and format.block < frame then
+      frame = format.block
+    end
+    seconds = found.data / (frame * format.rate)
+  else
+    seconds = math.max(
+      found.data / math.max(1, format.per_second),
+      (found.samples or 0) / format.rate,
+      FOUR_BIT[format.tag] and found.data * 2 / (format.channels * format.rate) or 0
+    )
+    if not FOUR_BIT[format.tag] then -- the rate that the header states is all there is to go by
+      facts.exact = false
+    end
+  end
+  facts.milliseconds = seconds * 1000
+  return facts
+end
+
+-- FLAC ---------------------------------------------------------------------------------------------------------------
+
+-- CRC-8 with polynomial x^8+x^2+x+1, which ends every frame header.
+local CRC8 = {}
+for i = 0, 255 do
+  local c = i
+  for _ = 1, 8 do
+    c = c & 0x80 ~= 0 and (c << 1 ~ 0x07) & 0xFF or c << 1
+  end
+  CRC8[i] = c
+end
+
+local BLOCKS = { [1] = 192 }
+for i = 2, 5 do
+  BLOCKS[i] = 576 << (i - 2)
+end
+for i = 8, 15 do
+  BLOCKS[i] = 256 << (i - 8)
+end
+
+-- The number that UTF-8's scheme stretches to 36 bits holds, and the bytes it takes.
+local function coded_number(data, i)
+  local lead = data:byte(i)
+  if lead < 0x80 then
+    return lead, 1
+  end
+  local length = 0
+  while lead & (0x80 >> length) ~= 0 and length < 8 do
+    length = length + 1
+  end
+  if length < 2 or length > 7 then
+    return nil
+  end
+  local value = lead & (0x7F >> length)
+  for k = 1, length - 1 do
+    local c = data:byte(i + k)
+    if c & 0xC0 ~= 0x80 then
+      return nil
+    end
+    value = value << 6 | c & 0x3F
+  end
+  return value, length
+end
+
+-- The sample after the frame whose header stands at data[i], or nil when there is no sound header.
+local function frame_end(data, i, info)
+  local codes, kinds = data:byte(i + 2, i + 3)
+  local block_code, rate_code = codes >> 4, codes & 15
+  if block_code == 0 or rate_code == 15 or kinds >> 4 > 10 or kinds & 1 ~= 0 then
+    return nil
+  end
+  local number, length = coded_number(data, i + 4)
+  if not number then
+    return nil
+  end
+  local at = i + 4 + length
+  local block = BLOCKS[block_code]
+  if block_code == 6 then
+    block, at = data:byte(at) + 1, at + 1
+  elseif block_code == 7 then
+    block, at = (data:byte(at) << 8 | data:byte(at + 1)) + 1, at + 2
+  end
+  at = at + (rate_code == 12 and 1 or rate_code > 12 and 2 or 0)
+  local crc = 0
+  for k = i, at - 1 do
+    crc = CRC8[crc ~ data:byte(k)]
+  end
+  if crc ~= data:byte(at) then
+    return nil
+  end
+  return data:byte(i + 1) & 1 == 1 and number + block or number * info.block + block
+end
+
+local TAIL = 65536
+local LONGEST_HEADER = 16
+
+-- The last sample that a frame in the tail of the file reaches; headers state where their frame begins.
+local function last_sample(src, info)
+  local from = math.max(0, src.total - TAIL)
+  local data, i = src:at(from, src.total - from)
+  local stop = i + src.total - from - LONGEST_HEADER
+  local best = 0
+  while true do
+    i = data:find("\xFF[\xF8\xF9]", i)
+    if not i or i > stop then
+      return best
+    end
+    best = math.max(best, frame_end(data, i, info) or 0)
+    i = i + 1
+  end
+end
+
+function audio.flac(src)
+  local kind, size = src:unpack(">BI3", 4, 4)
+  if kind & 0x7F ~= 0 or size < 34 then
+    contradiction()
+  end
+  src:all()
+  local info = { block = math.max(src:unpack(">I2I2", 4, 8)) }
+  local packed = src:unpack(">I8", 8, 18)
+  local rate = packed >> 44 & 0xFFFFF
+  if rate == 0 then
+    contradiction()
+  end
+  local samples = math.max(packed & 0xFFFFFFFFF, last_sample(src, info))
+  return {
+    rate = rate,
+    channels = (packed >> 41 & 7) + 1,
+    milliseconds = samples > 0 and samples * 1000 / rate or nil,
+  }
+end
+
+return audio

@@ -1,0 +1,96 @@
+--- Media as base64 text: `data:` URIs, URL-safe letters, line breaks, what JSON or a form escapes.
+--
+-- Receivers differ in what they forgive, so everything that is no letter of the alphabet is passed over, as the most
+-- forgiving ones do. Text is decoded from the front as far as a reader asks.
+
+local source = require("media.source")
+
+local base64 = {}
+
+local VALUE = {}
+for i, c in ipairs({ ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):byte(1, 64) }) do
+  VALUE[c] = i - 1
+end
+
+local PADDING = { [0] = "", nil, "==", "=" }
+
+--- Decodes strictly; nil for text that is not whole groups of the plain alphabet with its padding.
+function base64.decode(text)
+  local out, n = {}, 0
+  local stop = #text
+  if stop % 4 ~= 0 then
+    return nil
+  end
+  local pads = text:sub(-2) == "==" and 2 or text:sub(-1) == "=" and 1 or 0
+  local byte, char = string.byte, string.char
+  for i = 1, stop - (pads > 0 and 4 or 0), 4 do
+    local a, b, c, d = byte(text, i, i + 3)
+    a, b, c, d = VALUE[a], VALUE[b], VALUE[c], VALUE[d]
+    if not (a and b and c and d) then
+      return nil
+    end
+    n = n + 1
+    out[n] = char(a << 2 | b >> 4, (b & 15) << 4 | c >> 2, (c & 3) << 6 | d)
+  end
+  if pads > 0 then
+    local a, b, c = byte(text, stop - 3, stop - 1)
+    a, b, c = VALUE[a], VALUE[b], pads == 2 and 0 or VALUE[c]
+    if not (a and b and c) then
+      return nil
+    end
+    n = n + 1
+    out[n] = char(a << 2 | b >> 4, (b & 15) << 4 | c >> 2):sub(1, 3 - pads)
+  end
+  return table.concat(out)
+end
+
+local function plain(text)
+  if text:find("-", 1, true) or text:find("_", 1, true) then
+    text = text:gsub("[-_]", { ["-"] = "+", ["_"] = "/" })
+  end
+  return text
+end
+
+local function clean(text)
+  text = text:gsub("[^%w+/=]+", "")
+  local first = text:find("=", 1, true)
+  if first then
+    if text:find("[^=]", first) then -- more behind the padding: receivers disagree about what that is
+      error(source.CONTRADICTORY, 0)
+    end
+    text = text:sub(1, first - 1)
+  end
+  return text
+end
+
+--- A source over base64 `text` (nothing but the letters, or letters among what is to be passed over).
+-- @param native a strict decoder in C: nil or "" for text that is not base64
+function base64.source(text, native)
+  local decode = native or base64.decode
+  text = plain(text)
+  local letters = text:find("=", -2, true) and text:gsub("=+$", "") or text
+  local cleaned = false
+  local made
+  made = source.lazy(#letters * 3 // 4, function(n)
+    for _ = 1, 2 do
+      local stretch = letters:sub(1, (n + 2) // 3 * 4)
+      local rest = #stretch % 4
+      local decoded = rest ~= 1 and decode(stretch .. PADDING[rest])
+      if decoded and decoded ~= "" then
+        return decoded
+      elseif cleaned then
+        break
+      end
+      letters, cleaned = clean(text), true
+      if #letters % 4 == 1 then -- a letter too many; receivers drop it or refuse
+        letters = letters:sub(1, -2)
+      end
+      made.total = #letters * 3 // 4
+      n = math.min(n, made.total)
+    end
+    return ""
+  end)
+  return made
+end
+
+return base64

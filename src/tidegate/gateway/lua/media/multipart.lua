@@ -1,0 +1,97 @@
+--- The parts of a multipart body (RFC 2046, RFC 7578), as the more forgiving receivers split it.
+
+local multipart = {}
+
+local MAX_PARTS = 4096
+local MAX_HEAD = 16384
+
+--- The boundary a Content-Type names; nil when there is none, or more than one.
+function multipart.boundary(content_type)
+  local lower = content_type:lower()
+  local _, at = lower:find("[;%s]boundary%s*=%s*")
+  if not at or lower:find("[;%s]boundary%s*=", at) then
+    return nil
+  end
+  local rest = content_type:sub(at + 1)
+  local boundary
+  if rest:sub(1, 1) == '"' then
+    boundary = rest:match('^"([^"]*)"')
+    boundary = boundary and boundary:gsub("\\(.)", "%1")
+  else
+    boundary = rest:match("^[^;,%s]+")
+  end
+  if not boundary or boundary == "" or #boundary > 256 then
+    return nil
+  end
+  return boundary
+end
+
+-- The next delimiter from `pos`: where its line begins (the line break before it included), where the next line begins,
+-- and whether it is the closing one. A line that only begins like the delimiter is content.
+local function delimiter(data, mark, pos, first, last)
+  while true do
+    local from, to = data:find(mark, pos, true)
+    if not from or to > last then
+      return nil
+    end
+    if from == first or data:byte(from - 1) == 10 then
+      local closing = data:sub(to + 1, to + 2) == "--"
+      local _, newline = data:find("^[ \t]*\r?\n", to + 1)
+      if closing or newline then
+        local cr = from > first and data:byte(from - 2) == 13
+        return from == first and first or cr and from - 2 or from - 1, newline and newline + 1, closing
+      end
+    end
+    pos = from + 1
+  end
+end
+
+-- Header fields of a part by lower-case name, and where its content begins.
+local function head(data, pos, last)
+  local fields = {}
+  local limit = math.min(last, pos + MAX_HEAD)
+  while pos <= limit do
+    local newline = data:find("\n", pos, true)
+    if not newline or newline > limit then
+      return nil
+    end
+    local line = data:sub(pos, newline - 1):gsub("\r$", "")
+    pos = newline + 1
+    if line == "" then
+      return fields, pos
+    end
+    local name, value = line:match("^([^:%s]+)%s*:%s*(.*)$")
+    if name then
+      fields[name:lower()] = value
+    end
+  end
+  return nil
+end
+
+--- Calls `each(fields, first, last)` for the parts in data[first..last]. Returns a fault code or nil.
+function multipart.parts(data, first, last, boundary, each)
+  local mark = "--" .. boundary
+  local found, pos, closing = delimiter(data, mark, first, first, last)
+  if not found then
+    return "media_malformed"
+  end
+  for _ = 1, MAX_PARTS do
+    if closing then
+      return nil
+    end
+    local fields, content = head(data, pos, last)
+    if not fields then
+      return "media_malformed"
+    end
+    -- An empty part's delimiter takes the line break that ended its head.
+    local stop
+    stop, pos, closing = delimiter(data, mark, content - 1, first, last)
+    if not stop then
+      return "media_truncated"
+    end
+    each(fields, content, stop - 1)
+  end
+  return "media_too_complex"
+end
+
+return multipart
