@@ -86,7 +86,7 @@ function audio.wav(src)
     seconds = found.data / (frame * format.rate)
   else
     seconds = math.max(
-      found.data / math.max(1, format.per_second),
+      format.per_second > 0 and found.data / format.per_second or 0,
       (found.samples or 0) / format.rate,
       FOUR_BIT[format.tag] and found.data * 2 / (format.channels * format.rate) or 0
     )
@@ -94,7 +94,7 @@ function audio.wav(src)
       facts.exact = false
     end
   end
-  facts.milliseconds = seconds * 1000
+  facts.milliseconds = seconds > 0 and seconds * 1000 or found.data == 0 and 0 or nil
   return facts
 end
 

@@ -1,7 +1,8 @@
 --- The size of a picture in a HEIC or AVIF file, from its `meta` box. Written from ISO/IEC 23008-12.
 --
--- Every picture item carries an `ispe` property. The largest one is the picture: thumbnails, tiles and auxiliary planes
--- are not bigger. A grid states its size a second time beside its rows and columns; the larger counts.
+-- Every picture item carries an `ispe` property; the primary item's is the picture's, as its `clap` crops and its `irot`
+-- turns it. A larger one anywhere in the file counts instead: thumbnails, tiles and auxiliary planes are not larger. A grid
+-- states its size a second time beside its rows and columns; the larger counts.
 
 local source = require("media.source")
 local still = require("media.still")
@@ -78,37 +79,122 @@ local function grid_size(src, at)
   return src:unpack(">I4I4", 8, at + 4)
 end
 
---- Width and height of the picture whose `meta` box lies from `first` to `stop`.
-return function(src, first, stop, state)
-  local best = { width = 0, height = 0 }
-  local grids, places, data = {}, nil, nil
-  local function properties(at, last)
-    boxes.walk(src, at, last, {
-      ispe = function(property)
-        best = larger(best, src:unpack(">I4I4", 8, property + 4))
-      end,
-    }, state)
+-- Property numbers of an item, from an `ipma` box.
+local function associations(src, at, item)
+  local version, flags = src:unpack(">BI3", 4, at)
+  local id_size = version < 1 and 2 or 4
+  local size = flags & 1 ~= 0 and 2 or 1
+  local count = src:unpack(">I4", 4, at + 4)
+  local pos = at + 8
+  for _ = 1, math.min(count, MAX_ITEMS) do
+    local id = src:unpack(">I" .. id_size, id_size, pos)
+    local n = src:byte(pos + id_size)
+    pos = pos + id_size + 1
+    if id == item then
+      local numbers = {}
+      for k = 1, n do
+        numbers[k] = src:unpack(">I" .. size, size, pos + (k - 1) * size) & (size == 2 and 0x7FFF or 0x7F)
+      end
+      return numbers
+    end
+    pos = pos + n * size
+  end
+  return {}
+end
+
+-- A crop removes what the codec added to fill its last blocks. One that removes more spares no work, so it is passed over.
+local MOST_CROPPED = 64
+
+local function cropped(side, numerator, denominator)
+  local kept = denominator > 0 and numerator // denominator or side
+  return kept < side and kept > side - MOST_CROPPED and kept > 0 and kept or side
+end
+
+-- Notes the properties in an `ipco` box: all in order, and the largest size.
+local function read_properties(src, at, stop, found, state)
+  local function note(kind)
+    return function(first)
+      found[#found + 1] = { kind = kind, at = first }
+    end
+  end
+  local visit = setmetatable({
+    ispe = function(first)
+      local width, height = src:unpack(">I4I4", 8, first + 4)
+      found[#found + 1] = { kind = "ispe", width = width, height = height }
+      found.best = larger(found.best, width, height)
+    end,
+    clap = note("clap"),
+    irot = note("irot"),
+  }, { __index = function()
+    return note("other")
+  end })
+  boxes.walk(src, at, stop, visit, state)
+end
+
+-- The size of the item with these properties, nil when they have none.
+local function item_size(src, found, numbers)
+  local width, height
+  for _, number in ipairs(numbers) do
+    local property = found[number]
+    if property and property.kind == "ispe" then
+      width, height = property.width, property.height
+    elseif property and property.kind == "clap" and width then
+      local wn, wd, hn, hd = src:unpack(">I4I4I4I4", 16, property.at)
+      width, height = cropped(width, wn, wd), cropped(height, hn, hd)
+    elseif property and property.kind == "irot" and width and src:byte(property.at) & 1 == 1 then
+      width, height = height, width
+    end
+  end
+  return width, height
+end
+
+-- Where the parts of a `meta` box are that tell the size.
+local function parts_of(src, first, stop, state)
+  local found = { best = { width = 0, height = 0 } }
+  local parts = { properties = found, grids = {} }
+  local function keep(name)
+    return function(at)
+      parts[name] = at
+    end
   end
   boxes.walk(src, first + 4, stop, {
     iprp = function(at, last)
-      boxes.walk(src, at, last, { ipco = properties }, state)
+      boxes.walk(src, at, last, {
+        ipco = function(from, to)
+          read_properties(src, from, to, found, state)
+        end,
+        ipma = keep("associations"),
+      }, state)
     end,
     iinf = function(at, last)
-      grids = grids_of(src, at, last, state)
+      parts.grids = grids_of(src, at, last, state)
     end,
-    iloc = function(at)
-      places = at
-    end,
-    idat = function(at)
-      data = at
-    end,
+    pitm = keep("primary"),
+    iloc = keep("places"),
+    idat = keep("data"),
   }, state)
-  if places and next(grids) then
-    locations(src, places, function(id, method, offset)
-      if grids[id] and method < 2 and (method == 0 or data) then
-        best = larger(best, grid_size(src, method == 1 and data + offset or offset))
+  return parts
+end
+
+--- Width and height of the picture whose `meta` box lies from `first` to `stop`.
+return function(src, first, stop, state)
+  local parts = parts_of(src, first, stop, state)
+  local found = parts.properties
+  local best = found.best
+  if parts.places and next(parts.grids) then
+    locations(src, parts.places, function(id, method, offset)
+      if parts.grids[id] and method < 2 and (method == 0 or parts.data) then
+        best = larger(best, grid_size(src, method == 1 and parts.data + offset or offset))
       end
     end)
+  end
+  if parts.primary and parts.associations and best == found.best then
+    local size = src:byte(parts.primary) == 0 and 2 or 4
+    local item = src:unpack(">I" .. size, size, parts.primary + 4)
+    local width, height = item_size(src, found, associations(src, parts.associations, item))
+    if width and (width + MOST_CROPPED) * (height + MOST_CROPPED) >= best.width * best.height then
+      return still.picture(width, height)
+    end
   end
   return best
 end

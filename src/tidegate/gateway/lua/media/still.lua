@@ -110,18 +110,21 @@ local PNG_CHANNELS = { [0] = 1, [2] = 3, [3] = 1, [4] = 2, [6] = 4 }
 -- Deflate cannot pack more than 1032 bytes into one.
 local DEFLATE_RATIO = 1032
 
+-- Frames by the header or by counting, whichever are more; a still picture that comes before them is one more.
 local function apng_frames(src, pos, declared)
-  local counted = 0
+  local counted, still_first = 0, 0
   src:all()
   for _ = 1, MAX_CHUNKS do
-    if pos + 8 > src.total then
-      return math.max(declared, counted, 1)
+    local length, name
+    if pos + 8 <= src.total then
+      length, name = src:unpack(">I4c4", 8, pos)
     end
-    local length, name = src:unpack(">I4c4", 8, pos)
-    if name == "fcTL" then
+    if not name or name == "IEND" then
+      return math.max(declared, counted) + still_first
+    elseif name == "fcTL" then
       counted = counted + 1
-    elseif name == "IEND" then
-      return math.max(declared, counted, 1)
+    elseif name == "IDAT" and counted == 0 then
+      still_first = 1
     end
     pos = pos + 12 + length
   end
