@@ -30,7 +30,7 @@ Image.MAX_IMAGE_PIXELS = None  # some samples are big on purpose
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One file and what it is. None: the libraries do not say. `slack_s`: by how much its length may be stated above."""
+    """One file and what it is. None: the libraries do not say. `slack_s`: how much longer it may be said to be."""
 
     name: str
     data: bytes
