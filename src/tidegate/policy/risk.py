@@ -27,12 +27,12 @@ MARGINS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7
 FLOORS = (0.2, 0.35, 0.5, 0.7, 1.0)
 FLOOR_MARGIN = 3.0
 CANDIDATES = (*((m, 0.0) for m in MARGINS), *((FLOOR_MARGIN, f) for f in FLOORS))
-CAUTIOUS = 7.0  # the margin before anything is known
+CAUTIOUS = 6.0  # the margin before anything is known
 TRUST_S = 10 * 3600.0  # how much traffic it takes to believe in less: e-folds of caution are counted in these
 DOUBT = 5.0  # margins per factor ten of traffic seen
 FADE_S = 14 * 86400.0
 PEAK_FADE_S = 7 * 86400.0
-RESERVE = 0.7  # share of the allowed losses that is planned with
+RESERVE = 0.5  # share of the allowed losses that is planned with
 NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the forecast's, slots per root of busy slots
 BROKEN_WEIGHT = 120.0  # a request lost beyond the promise weighs as much as serving 120
 

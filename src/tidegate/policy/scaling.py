@@ -8,13 +8,14 @@ policies say so. A pool that was not measured keeps what it has.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tidegate.base.units import format_seconds
 from tidegate.model.observed import PoolLoad
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import DemandMemory, ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import demand, risk, schedule, staffing, tracking
+from tidegate.policy import demand, price, risk, schedule, staffing, tracking
 from tidegate.policy.stability import Steadied, steady
 from tidegate.spec.resolve import PoolSpec
 from tidegate.spec.scaling import Target
@@ -55,6 +56,19 @@ def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
         return result
     wake = min(t for t in (result.look_again_at, idle_at) if t is not None)
     return replace(result, look_again_at=wake if wake > inp.at else result.look_again_at)
+
+
+def learn(
+    spec: PoolSpec, loads: Iterable[PoolLoad], startup_s: float, memory: ScaleMemory | None = None
+) -> ScaleMemory:
+    """What `scale` would know had it watched `loads` (oldest first): from a journal, or a trace before its replay.
+
+    Nothing is decided, so `wanted` stays unset.
+    """
+    known = memory or ScaleMemory()
+    for load in loads:
+        known = _remember(ScaleInput(load.at, spec, load, 0, (), startup_s), known)
+    return known
 
 
 # -- what is known -----------------------------------------------------------------------------------------------------
@@ -163,8 +177,11 @@ def _promised(
         f"{needs.spare:.1f} for the queue)"
     )
     if floor > slots:
-        text += f"; kept at {share:.0%} of the recent peak: this service jumps faster than it starts"
+        text += f"; kept at {share:.0%} of the recent peak"
     reasons.append(Reason("promise", text, wanted))
+    if share > 0:
+        told = price.sentence(price.prices(memory.risk, needs))
+        reasons.append(Reason("price", f"this service jumps faster than it starts: {told or 'too early to say more'}"))
     alone = staffing.staff(0.0, needs.mean_s, needs.cv, promise.within, promise.success)
     if not alone.kept:
         reasons.append(Reason("promise", _impossible(inp.spec, needs, alone.reachable), wanted, "promise.within"))

@@ -1,7 +1,7 @@
 """Follow the arrival rate of one pool: where it is, where it goes, and how sure that is.
 
-A bank of three Kalman filters of a local linear trend runs side by side, from "quiet" (a daily curve) to "jumpy" (a
-burst); each explains the counts more or less well, and they are mixed by how well they do (the interacting multiple
+A bank of four Kalman filters of a local linear trend runs side by side, from "quiet" (a daily curve) to "jumpy" (a
+step); each explains the counts more or less well, and they are mixed by how well they do (the interacting multiple
 model estimator). When traffic is calm the quiet filter averages over minutes and its forecast is sharp; when a ramp
 begins, the weight moves to the quick ones within a few bins and the forecast becomes steep and unsure by itself. Counts
 are taken as Poisson: 15 requests/s seen for 10 s are known to 1.2 requests/s.
@@ -20,10 +20,12 @@ from functools import lru_cache
 from tidegate.model.scaling import Beliefs
 
 # Noise of the slope and of the level of each filter, as shares of the level: per s and root s, and per root s. The
-# quiet filter follows a daily curve, the middle one the ten-minute changes of an inference API, the last one bursts.
-SLOPE_NOISE = (1e-6, 1e-5, 1e-4)
-LEVEL_NOISE = (1e-5, 1e-4, 1e-3)
-USUAL = (0.6, 0.3, 0.1)  # share of time each filter is the right one
+# quiet filter follows a daily curve, the middle one the ten-minute changes of an inference API, the third one ramps
+# within a minute; the last one takes what it sees for a step.
+SLOPE_NOISE = (1e-6, 1e-5, 1e-4, 0.0)
+LEVEL_NOISE = (1e-5, 1e-4, 1e-3, 0.1)
+EXPECTED_NOISE = (1e-5, 1e-4, 1e-3, 0.0)  # of the level, when looking ahead: a step that was seen is over
+USUAL = (0.6, 0.3, 0.09, 0.01)  # share of time each filter is the right one
 STAY_S = 330.0  # how long traffic keeps its kind, mean
 DAMPING_S = 300.0  # a slope is believed to last this long, mean
 SURPRISE_MAX = 60.0  # squared standard deviations that one bin may count; more is all the same a surprise
@@ -112,7 +114,7 @@ def outlook(bank: tuple[Beliefs, ...], horizon_s: float, unit: float) -> Outlook
         total += b.weight
     now, then = now / total, then / total
     variance = 0.0
-    for b, slope_noise, level_noise in zip(bank, SLOPE_NOISE, LEVEL_NOISE, strict=True):
+    for b, slope_noise, level_noise in zip(bank, SLOPE_NOISE, EXPECTED_NOISE, strict=True):
         ref = max(b.level, unit)
         own = b.p_level + reach * (2.0 * b.p_both + reach * b.p_slope)
         own += (level_noise * ref) ** 2 * horizon_s + (slope_noise * ref) ** 2 * horizon_s**3 / 3.0
