@@ -109,7 +109,12 @@ class System:
         return next(p for s in status.services if s.name == service for p in s.pools if p.pool == pool)
 
     def ready(self, count: int, service: str = "echo", within_s: float = 20) -> System:
-        self.wait(lambda: self.pool(service).ready == count, within_s, f"{count} ready replicas of {service}")
+        def reached() -> bool:
+            status = self.status()
+            pools = [p for s in status.services if s.name == service for p in s.pools] if status else []
+            return bool(pools) and pools[-1].ready == count  # the default pool is the last one
+
+        self.wait(reached, within_s, f"{count} ready replicas of {service}")
         return self
 
     def get(self, path: str = "/echo/", **kwargs: Any) -> httpx.Response:
