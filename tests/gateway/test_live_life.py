@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -243,3 +244,14 @@ async def test_stop_lets_the_running_request_finish(tmp_path: Path):
         await here.gateway.close(stop=True)
         assert (await running).status_code == 200
         assert here.gateway.main.pid() is None
+
+
+async def test_a_state_directory_of_any_name_will_do(tmp_path: Path):
+    folder = tmp_path / ("a long name with blanks and 'quotes' " * 3)
+    async with world(folder) as here:
+        one = await here.replica("face-1")
+        await here.gateway.publish(with_others(one, 0))
+        assert (await here.client.post("/face", content=b"x" * 2**20)).status_code == 200
+        sockets = here.gateway.settings.socket_folder
+        assert sockets != folder
+    shutil.rmtree(sockets)

@@ -66,7 +66,7 @@ def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
 
 def _global(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield "setenv TIDEGATE_SHAPE @SHAPE@"
-    yield f"default-path origin {settings.state_directory}"
+    yield "default-path config"
     yield f"maxconn {settings.max_connections}"
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
@@ -99,7 +99,7 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
 
 def _public(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
     yield f"bind {settings.listen_address}:{settings.listen_port}"
-    yield f"bind unix@{settings.successor_socket} accept-proxy mode 600"
+    yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600"
     yield from _logging()
     yield ""
     yield from _identity()
@@ -122,7 +122,7 @@ def _public(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
 
 def _staged(settings: GatewaySettings) -> Iterator[str]:
     """Where lanes hand over requests whose body they hold: complete, checked, with the client's identity."""
-    yield f"bind unix@{settings.staged_socket} accept-proxy mode 600"
+    yield f"bind unix@{settings.socket('staged')} accept-proxy mode 600"
     yield from _logging()
     yield "http-request set-var(txn.staged) bool(true)"
     yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
@@ -273,7 +273,7 @@ def _lane(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[st
     yield "http-reuse never"
     yield "http-response set-var(txn.exhausted) res.hdr(x-tidegate-pool) if { res.hdr(x-tidegate-exhausted) -m found }"
     yield "http-response del-header x-tidegate-exhausted"
-    yield f"server lane unix@{settings.lane_folder(size) / 'large.sock'} send-proxy-v2"
+    yield f"server lane unix@{settings.socket(lane_name(size))} send-proxy-v2"
 
 
 def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
@@ -284,7 +284,7 @@ def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield f"timeout server {milliseconds(longest_s)}"
     yield "retry-on conn-failure empty-response"
     yield "http-reuse never"
-    yield f"server worker unix@{settings.successor_socket} send-proxy-v2"
+    yield f"server worker unix@{settings.socket('successor')} send-proxy-v2"
 
 
 def _management(settings: GatewaySettings) -> Iterator[str]:

@@ -16,7 +16,7 @@ from tidegate.gateway import binary
 from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
 from tidegate.gateway.instance import Instance
-from tidegate.gateway.lanes import lane_sizes, render_lane
+from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.meter import Meter
 from tidegate.gateway.names import backend_name, check_names, number_servers
@@ -40,7 +40,7 @@ class HaproxyGateway:
     """One HAProxy with its lanes in a state directory. All methods may be called again after an error."""
 
     def __init__(self, settings: GatewaySettings, clock: Clock | None = None) -> None:
-        self.settings = settings
+        self.settings = replace(settings, state_directory=settings.state_directory.absolute())
         self.clock = clock or SystemClock()
         self.main = self._instance(None)
         self.lanes: dict[int, Instance] = {}
@@ -61,7 +61,8 @@ class HaproxyGateway:
 
     def _instance(self, lane: int | None) -> Instance:
         folder = self.settings.state_directory if lane is None else self.settings.lane_folder(lane)
-        return Instance(folder, self.settings.log_pipe, lambda: self._binary)
+        socket = self.settings.socket("master" if lane is None else f"{lane_name(lane)}-master")
+        return Instance(folder, socket, self.settings.log_pipe, lambda: self._binary)
 
     # -- the protocol --------------------------------------------------------------------------------------------
 
@@ -157,8 +158,8 @@ class HaproxyGateway:
 
     def _every_lane(self) -> Iterator[Instance]:
         """The lanes in use and those that an earlier driver left in the folder."""
-        for folder in self.settings.state_directory.glob("lane-*"):
-            size = int(folder.name.removeprefix("lane-"))
+        for file in self.settings.state_directory.glob("lane-*/haproxy.cfg"):
+            size = int(file.parent.name.removeprefix("lane-"))
             yield self.lanes.setdefault(size, self._instance(size))
 
     async def _revive(self) -> None:

@@ -15,9 +15,9 @@ from tidegate.gateway.text import Rendered
 class Instance:
     """A master process that follows the files it is given. `shape` is that of the worker that accepts connections."""
 
-    def __init__(self, folder: Path, pipe: Path, find: Callable[[], Binary]) -> None:
+    def __init__(self, folder: Path, master_socket: Path, pipe: Path, find: Callable[[], Binary]) -> None:
         self.folder = folder
-        self.process = ProxyProcess(folder, pipe)
+        self.process = ProxyProcess(folder, master_socket, pipe)
         self.master = MasterSocket(self.process.master_socket)
         self.shape = ""
         self.restarts = 0

@@ -10,7 +10,6 @@ entrance, where the queue is, and hands it over once more when told 425: that re
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error
@@ -49,7 +48,7 @@ def render_lane(size: int, settings: GatewaySettings, longest_s: float) -> Rende
     blocks = (
         block("global", _global(size, settings, longest_s)),
         block("defaults", _defaults(settings, longest_s)),
-        block("frontend large", _entrance(settings.lane_folder(size), settings)),
+        block("frontend large", _entrance(size, settings)),
         block("backend staged", _staged(settings)),
     )
     return sealed("".join(f"{b}\n" for b in blocks), {"gateway.lua": lua()})
@@ -57,7 +56,7 @@ def render_lane(size: int, settings: GatewaySettings, longest_s: float) -> Rende
 
 def _global(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield "setenv TIDEGATE_SHAPE @SHAPE@"
-    yield f"default-path origin {settings.lane_folder(size)}"
+    yield "default-path config"
     yield f"maxconn {settings.max_connections}"
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
@@ -77,8 +76,8 @@ def _defaults(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
         yield http_error(answer)
 
 
-def _entrance(folder: Path, settings: GatewaySettings) -> Iterator[str]:
-    yield f"bind unix@{folder / 'large.sock'} accept-proxy mode 600"
+def _entrance(size: int, settings: GatewaySettings) -> Iterator[str]:
+    yield f"bind unix@{settings.socket(lane_name(size))} accept-proxy mode 600"
     yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
     yield "http-request set-var(txn.limit) req.hdr(x-tidegate-limit),add(0)"
     yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
@@ -95,4 +94,4 @@ def _staged(settings: GatewaySettings) -> Iterator[str]:
     for status in (502, 503):
         yield f"http-response set-status {status} if {{ status 425 }} {{ res.hdr(x-tidegate-status) {status} }}"
     yield "http-response del-header x-tidegate-status"
-    yield f"server main unix@{settings.staged_socket} send-proxy-v2"
+    yield f"server main unix@{settings.socket('staged')} send-proxy-v2"

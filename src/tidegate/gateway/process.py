@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import re
 import resource
 import signal
 from pathlib import Path
@@ -21,9 +20,6 @@ from tidegate.gateway.settings import GatewaySettings
 _PIPE_BYTES = 1024 * 1024
 # Beside two per connection the proxy needs descriptors for checks, kept connections, sockets and workers' pipes.
 _OTHER_DESCRIPTORS = 1000
-# A socket's path may be 107 bytes long; "/lane-16777216/master.sock.12345.tmp" is made below the folder.
-_LONGEST_FOLDER_PATH = 70
-_FOLDER = re.compile(r"/[A-Za-z0-9/._-]*")
 
 
 def affordable_connections(wanted: int) -> int:
@@ -40,12 +36,12 @@ def affordable_connections(wanted: int) -> int:
 class ProxyProcess:
     """Starts, finds and ends the master process that belongs to a folder."""
 
-    def __init__(self, folder: Path, pipe: Path) -> None:
+    def __init__(self, folder: Path, master_socket: Path, pipe: Path) -> None:
         self.folder = folder
+        self.master_socket = master_socket
         self.pipe = pipe
         self.config_file = folder / "haproxy.cfg"
         self.pid_file = folder / "haproxy.pid"
-        self.master_socket = folder / "master.sock"
 
     def pid(self) -> int | None:
         """The master's process id if it runs and is ours."""
@@ -116,13 +112,13 @@ def prepare_folder(settings: GatewaySettings) -> None:
         GatewayError: the folder cannot be used.
     """
     folder = settings.state_directory
-    if len(str(folder)) > _LONGEST_FOLDER_PATH or not _FOLDER.fullmatch(str(folder)):
-        raise GatewayError(
-            f"gateway state directory {folder}: choose an absolute path of at most {_LONGEST_FOLDER_PATH} letters, "
-            "digits and / . _ - (sockets are made in it)"
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sockets = settings.socket_folder
+        sockets.mkdir(exist_ok=True, mode=0o700)
+        # Below /tmp somebody else may have made it; the master's socket obeys whoever can reach it.
+        if sockets.stat().st_uid != os.getuid() or (sockets != folder and sockets.stat().st_mode & 0o077):
+            raise GatewayError(f"{sockets} is open to other users; remove it")
         if not settings.log_pipe.is_fifo():
             settings.log_pipe.unlink(missing_ok=True)
             os.mkfifo(settings.log_pipe, 0o600)

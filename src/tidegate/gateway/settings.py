@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+_LONGEST_FOLDER_PATH = 65
+_PLAIN = re.compile(r"/[A-Za-z0-9/._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +53,21 @@ class GatewaySettings:
         """The folder of the lane for bodies up to `size` bytes."""
         return self.state_directory / f"lane-{size}"
 
-    @property
-    def staged_socket(self) -> Path:
-        return self.state_directory / "staged.sock"
+    def socket(self, name: str) -> Path:
+        """Where the socket of that name is; the same for every driver of this state directory."""
+        return self.socket_folder / f"{name}.sock"
 
     @property
-    def successor_socket(self) -> Path:
-        return self.state_directory / "successor.sock"
+    def socket_folder(self) -> Path:
+        """The state directory, or a short stand-in below /tmp when its path is too long or too odd for a socket's.
+
+        A socket's path may be 107 bytes long; "/lane-16777216-master.sock.1234567.tmp" is made below this folder.
+        """
+        folder = str(self.state_directory)
+        if len(folder) <= _LONGEST_FOLDER_PATH and _PLAIN.fullmatch(folder):
+            return self.state_directory
+        digest = hashlib.blake2b(folder.encode(), digest_size=8).hexdigest()
+        return Path("/tmp") / f"tidegate-{os.getuid()}-{digest}"
 
     @property
     def log_pipe(self) -> Path:
