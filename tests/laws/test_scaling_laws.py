@@ -120,7 +120,7 @@ def test_a_window_holds_at_every_instant_at_which_the_clock_is_in_it(quarter: in
     if (1, 30) <= (wall.hour, wall.minute) < (3, 10):
         got = bounds((window,), at, 0.0)
         assert got.floor == 7
-        world = PoolWorld(pool(scaling={"maxReplicas": 3, "schedules": [window.model_dump(by_alias=True)]}), at=at - 1)
+        world = PoolWorld(pool(scaling={"maxReplicas": 9, "schedules": [window.model_dump(by_alias=True)]}), at=at - 1)
         assert world.look() == 7
 
 

@@ -56,6 +56,25 @@ class RiskMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class SeasonMemory:
+    """The usual rate of each half hour of the week (requests/s, negative: never seen), and how well it foretells.
+
+    The half hour under way is number `slot` since the epoch, with the `total` of the rates of `bins` bins. `notes` are
+    guesses not yet settled: (due at, by the shape, by the trend), requests/s. Errors are mean squares, as shares.
+    """
+
+    shape: tuple[float, ...] = ()
+    slots_seen: int = 0
+    slot: int | None = None
+    total: float = 0.0
+    bins: int = 0
+    notes: tuple[tuple[float, float, float], ...] = ()
+    compared: int = 0
+    shape_error: float = 0.0
+    trend_error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DemandMemory:
     """Arrivals counted in bins, what is believed of their rate, and the service times seen.
 
@@ -84,6 +103,7 @@ class ScaleMemory:
     busy_at: float | None = None
     load_at: float | None = None
     demand: DemandMemory = DemandMemory()
+    season: SeasonMemory = SeasonMemory()
     risk: RiskMemory = RiskMemory()
     stability: StabilityMemory = StabilityMemory()
 

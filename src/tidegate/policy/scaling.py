@@ -15,7 +15,7 @@ from tidegate.base.units import format_seconds
 from tidegate.model.observed import PoolLoad
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import DemandMemory, ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import demand, price, risk, schedule, staffing, tracking
+from tidegate.policy import demand, forecast, price, risk, schedule, staffing, tracking
 from tidegate.policy.stability import Steadied, steady
 from tidegate.spec.resolve import PoolSpec
 from tidegate.spec.scaling import Target
@@ -81,6 +81,7 @@ def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
         return memory
     counted, bins = demand.take_in(memory.demand, load)
     chances = memory.risk if memory.risk.lost else risk.first_risk()
+    season = memory.season
     if bins:
         needs = _needs(inp, counted)
         unit = 1.0 / needs.mean_s
@@ -89,10 +90,23 @@ def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
             if done.rate is None or not counted.bank:
                 continue
             ahead = tracking.outlook(counted.bank, inp.startup_s, unit)
+            if inp.spec.scaling.forecast != "off":
+                expected = forecast.guess(season, done.end, ahead.now, inp.startup_s)
+                season = forecast.compare(season, done.end, ahead, expected.then, inp.startup_s)
+                season = forecast.learn(season, done.end, done.rate)
+                ahead = _raised(inp, ahead, expected)
             chances = risk.advance(
                 chances, done.rate * done.seconds, done.end, done.seconds, ahead, _with_spare(inp, needs, ahead)
             )
-    return replace(memory, load_at=load.at, demand=counted, risk=chances)
+    return replace(memory, load_at=load.at, demand=counted, season=season, risk=chances)
+
+
+def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) -> tracking.Outlook:
+    """What to expect when the shape of the week is trusted and foretells more; the trend's own outlook otherwise."""
+    trusted = expected.trusted and inp.spec.scaling.forecast == "auto"
+    if not trusted or expected.then is None or expected.then <= ahead.then:
+        return ahead
+    return replace(ahead, then=expected.then)
 
 
 def _needs(inp: ScaleInput, counted: DemandMemory) -> risk.Needs:
@@ -144,7 +158,25 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
         wanted = max(1, math.ceil(floor / needs.concurrency))
         text = f"{floor:.0f} in flight or queued, service time not known yet: {wanted} replicas of {needs.concurrency}"
         return _Proposal(wanted, (Reason("demand", text, wanted),))
-    return _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, waiting, sudden is not None)
+    said: tuple[Reason, ...] = ()
+    if inp.spec.scaling.forecast != "off":
+        expected = forecast.guess(memory.season, inp.at, ahead.now, inp.startup_s)
+        ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs)
+    proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, waiting, sudden is not None)
+    return replace(proposal, reasons=(*proposal.reasons, *said))
+
+
+def _foretold(inp: ScaleInput, expected: forecast.Guess, needs: risk.Needs) -> tuple[Reason, ...]:
+    if expected.then is None:
+        return (Reason("forecast", f"not used: {expected.why}"),)
+    busy = expected.then * needs.mean_s
+    mode = "followed upward" if expected.trusted else "not used"
+    if expected.trusted and inp.spec.scaling.forecast == "preview":
+        mode = "preview, would be followed upward"
+    text = (
+        f"the usual week says {expected.then:.3g} requests/s in {format_seconds(inp.startup_s)}; {mode}: {expected.why}"
+    )
+    return (Reason("forecast", text, math.ceil(busy / needs.concurrency)),)
 
 
 def _backlog_slots(inp: ScaleInput, load: PoolLoad, needs: risk.Needs) -> float:
