@@ -224,3 +224,13 @@ async def test_closing_ends_a_follower():
         closing.set()
         answer = await asyncio.wait_for(following, 5)
     assert answer.text.splitlines() in ([], ['{"replica":"a-1","text":"one"}'])
+
+
+async def test_what_if_hands_over_the_changes_and_refuses_others():
+    control = FakeControl()
+    async with client(control) as http:
+        answer = await http.post("/v1/what-if", json={"changes": ["cluster=here:down"]})
+        assert answer.json()["pools"][0]["pending"] == 1
+        for body in ({}, {"changes": []}, {"changes": [1]}, {"changes": ["x"], "more": 1}):
+            assert await code_of(await http.post("/v1/what-if", json=body)) == (400, "bad_request")
+    assert control.told == [("what_if", ("cluster=here:down",))]

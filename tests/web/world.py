@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tidegate.model.outlook import Outlook, PoolOutlook
 from tidegate.model.reasons import Reason
 from tidegate.model.status import (
     ClusterStatus,
@@ -19,6 +20,7 @@ from tidegate.model.status import (
 from tidegate.web.ports import Change, Diff, Event, Explanation, LogLine, Manifest, NotFound, PoolPreview, Preview
 
 AT = 1_764_000_000.0
+OUTLOOK = PoolOutlook("face-fusion", "default", "interactive", 4, {"here": 4}, {"there": 3}, 0, 1)
 
 
 def replica(id: str, state: str = "ready", **facts: Any) -> ReplicaStatus:
@@ -100,6 +102,10 @@ class FakeControl:
         await self._call("plan", tuple(manifests), prune)
         pools = tuple(PoolPreview(m.name, "default", None, 1) for m in manifests)
         return Preview(Diff(tuple(Change("add", m.kind, m.name) for m in manifests)), pools)
+
+    async def what_if(self, changes: Sequence[str]) -> Outlook:
+        await self._call("what_if", tuple(changes))
+        return Outlook(tuple(changes), False, True, 20.0, (OUTLOOK,), 4.0, 12.5)
 
     async def explain(self, service: str) -> Explanation:
         await self._call("explain", service)

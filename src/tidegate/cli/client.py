@@ -20,6 +20,7 @@ from tidegate.cli.exits import Unreachable
 from tidegate.model.status import Status, parse_status
 
 if TYPE_CHECKING:
+    from tidegate.model.outlook import Outlook
     from tidegate.spec.checks import Manifest
     from tidegate.web.ports import Diff, Event, Explanation, LogLine, Preview
 
@@ -69,6 +70,12 @@ class Client:
         from tidegate.web.ports import Preview
 
         return _read(Preview, self._ask("POST", "/v1/plan", _declared(manifests, prune)))
+
+    def what_if(self, changes: Sequence[str]) -> Outlook:
+        """How everything would stand after the changes."""
+        from tidegate.model.outlook import Outlook
+
+        return _read(Outlook, self._ask("POST", "/v1/what-if", {"changes": list(changes)}))
 
     def explain(self, service: str) -> Explanation:
         """Why a service has the replicas it has."""

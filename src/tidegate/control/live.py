@@ -21,8 +21,10 @@ from tidegate.control.status import Addresses, Meter, status
 from tidegate.model.actions import Publish
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Intent, Observed
+from tidegate.model.outlook import Outlook
 from tidegate.model.plan import Tick
 from tidegate.model.status import Status
+from tidegate.policy import whatif
 from tidegate.policy.tick import tick
 from tidegate.runtimes.protocol import Runtime
 from tidegate.spec.cluster import Cluster
@@ -147,6 +149,13 @@ class Live:
         specs = self.check(diff.merged(self.specs, manifests, prune=prune))
         assert self.last is not None
         return preview(specs, self.last[0], self.memory, diff.changes(self.specs, specs), self._wanted())
+
+    async def what_if(self, changes: Sequence[str]) -> Outlook:
+        await self._first_tick()
+        assert self.last is not None
+        parsed = [whatif.parse(text, self.specs.clusters) for text in changes]
+        # Dozens of ticks: beside the loop, which must not wait for them. Everything it reads is immutable.
+        return await asyncio.to_thread(whatif.outlook, self.specs, self.last[0], self.memory, parsed)
 
     async def explain(self, service: str) -> Explanation:
         now = await self.status()

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tidegate import __version__
+from tidegate.control.places import clusters
 from tidegate.model.memory import ReplicaMemory
 from tidegate.model.observed import Observed, PoolLoad, ReplicaSeen
 from tidegate.model.plan import PoolPlan, Tick
 from tidegate.model.status import (
-    ClusterStatus,
     GatewayStatus,
     PoolStatus,
     ReplicaStatus,
@@ -87,7 +87,7 @@ def status(
             )
             for s in specs.services
         ),
-        clusters=tuple(_cluster(specs, observed, name, faults) for name in (c.name for c in specs.clusters)),
+        clusters=clusters(specs, observed, tick, faults),
         gateway=_gateway(observed, where, faults),
         page=where.page,
     )
@@ -103,16 +103,6 @@ def url(service: MediaService, gateway: str) -> str:
 def _gateway(observed: Observed, where: Addresses, faults: Mapping[str, str]) -> GatewayStatus:
     seen = observed.gateway
     return GatewayStatus(where.gateway, seen.version if seen else None, seen is not None, faults.get("gateway", ""))
-
-
-def _cluster(specs: Specs, observed: Observed, name: str, faults: Mapping[str, str]) -> ClusterStatus:
-    spec = next(c.spec for c in specs.clusters if c.name == name)
-    seen = observed.clusters.get(name)
-    if seen is None:
-        return ClusterStatus(name, spec.runtime, spec.region, healthy=False, detail=faults.get(f"cluster {name}", ""))
-    return ClusterStatus(
-        name, spec.runtime, spec.region, dict(seen.capacity), dict(seen.used), seen.healthy, seen.detail
-    )
 
 
 @dataclass(slots=True)

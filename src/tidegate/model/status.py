@@ -73,7 +73,11 @@ class ServiceStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """One cluster. Amounts are per resource name: cores, bytes, cards. None: it cannot be seen now."""
+    """One cluster. Amounts are per resource name: cores, bytes, cards. None: it cannot be seen now.
+
+    `replicas` are ours there, draining ones included; `pending` ones would go there first and fit nowhere. `prices` are
+    money per hour for a core, a GiB, a card; `cost_per_hour` is that of our replicas there.
+    """
 
     name: str
     runtime: str
@@ -82,6 +86,11 @@ class ClusterStatus:
     used: Mapping[str, float] | None = None
     healthy: bool = True
     detail: str = ""
+    zone: str = ""
+    replicas: int = 0
+    pending: int = 0
+    prices: Mapping[str, float] = field(default_factory=dict)
+    cost_per_hour: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

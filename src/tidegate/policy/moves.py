@@ -37,17 +37,19 @@ def reclaim(
         per_cluster[s.memory.cluster] = per_cluster.get(s.memory.cluster, 0) + 1
     crowded = _crowded(pool, choice, room, per_cluster)
     if crowded is not None:
-        here, target = crowded
-        return victims([s for s in standing if s.memory.cluster == here], 1, choice.order)[0].id, target
+        return _least_missed(standing, crowded[0], choice), crowded[1]
     for here in reversed(choice.order):
         cluster = clusters.get(here)
         if cluster is None or not per_cluster.get(here) or per_cluster[here] <= _kept_for_spread(choice, per_cluster):
             continue
         target = better(pool, cluster, choice, room, clusters, pressed_at=pressed_at, startup_s=startup_s, at=at)
         if target is not None and per_cluster.get(target, 0) < choice.most:
-            mine = [s for s in standing if s.memory.cluster == here]
-            return victims(mine, 1, choice.order)[0].id, target
+            return _least_missed(standing, here, choice), target
     return None
+
+
+def _least_missed(standing: Sequence[Standing], cluster: str, choice: Options) -> str:
+    return victims([s for s in standing if s.memory.cluster == cluster], 1, choice.order)[0].id
 
 
 def _crowded(pool: PoolSpec, choice: Options, room: Room, per_cluster: Mapping[str, int]) -> tuple[str, str] | None:

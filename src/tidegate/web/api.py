@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import SpecError, TidegateError
+from tidegate.model.outlook import Outlook
 from tidegate.model.status import status_json
 from tidegate.web import bodies
 from tidegate.web.bodies import BadRequest
@@ -41,6 +42,7 @@ _STATUS_OF = ((SpecError, 422, "spec"), (NotFound, 404, "not_found"), (BadReques
 _diff = TypeAdapter(Diff)
 _preview = TypeAdapter(Preview)
 _explanation = TypeAdapter(Explanation)
+_outlook = TypeAdapter(Outlook)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -67,6 +69,7 @@ def build_app(
             Route("/v1/events", routes.events),
             Route("/v1/apply", routes.apply, methods=["POST"]),
             Route("/v1/plan", routes.plan, methods=["POST"]),
+            Route("/v1/what-if", routes.what_if, methods=["POST"]),
             Route("/v1/drain", routes.drain, methods=["POST"]),
             Route("/v1/down", routes.down, methods=["POST"]),
         ],
@@ -125,6 +128,10 @@ class Routes:
     async def plan(self, request: Request) -> Response:
         declared = bodies.read_declared(await _body(request))
         return _json(_preview.dump_json(await _soon(self._control.plan(declared.manifests, prune=declared.prune))))
+
+    async def what_if(self, request: Request) -> Response:
+        changes = bodies.read_changes(await _body(request))
+        return _json(_outlook.dump_json(await _soon(self._control.what_if(changes))))
 
     async def drain(self, request: Request) -> Response:
         subject = bodies.read_object(await _body(request)).get("subject")

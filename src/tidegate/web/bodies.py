@@ -13,6 +13,7 @@ from tidegate.web.ports import Manifest
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_TAIL = 100_000
+MAX_CHANGES = 100
 _YES_NO = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}
 
 
@@ -58,6 +59,21 @@ def read_declared(body: bytes) -> Declared:
         raise BadRequest('expected {"manifests": [...], "prune": true or false}' + extra)
     # References to what is declared already are checked where that is known.
     return Declared(load_data(manifests, partial=True).manifests, prune)
+
+
+def read_changes(body: bytes) -> tuple[str, ...]:
+    """`{"changes": ["cluster=here:down"]}`.
+
+    Raises:
+        BadRequest: the body has another form.
+    """
+    value = read_object(body)
+    changes = value.get("changes")
+    if value.keys() != {"changes"} or not isinstance(changes, list) or not changes or len(changes) > MAX_CHANGES:
+        raise BadRequest(f'expected {{"changes": ["cluster=NAME:down", ...]}}, 1 to {MAX_CHANGES} of them')
+    if not all(isinstance(c, str) for c in changes):
+        raise BadRequest('changes: expected text, such as "cluster=NAME:down"')
+    return tuple(changes)
 
 
 def read_flag(query: Mapping[str, str], name: str) -> bool:

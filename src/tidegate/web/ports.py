@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from tidegate.base.errors import TidegateError
+from tidegate.model.outlook import Outlook
 from tidegate.model.reasons import Reason
 from tidegate.model.status import PoolStatus, Status
 from tidegate.spec.cluster import Cluster
@@ -108,6 +109,9 @@ class ControlPort(Protocol):
 
     async def plan(self, manifests: Sequence[Manifest], *, prune: bool) -> Preview:
         """What `apply` would do, without doing it."""
+
+    async def what_if(self, changes: Sequence[str]) -> Outlook:
+        """How everything would stand after "cluster=NAME:down" or "cluster=NAME:cpu=N", without doing it."""
 
     async def explain(self, service: str) -> Explanation:
         """Why a service has the replicas it has."""

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.options import DEFAULT_STATE, FilesOption, JsonOption, StateOption
+from tidegate.cli.options import DEFAULT_STATE, JsonOption, OptionalFilesOption, StateOption
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tidegate.model.observed import Observed
+    from tidegate.spec.resolve import Specs
     from tidegate.web.ports import Preview
 
 
@@ -17,7 +21,15 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    files: FilesOption,
+    files: OptionalFilesOption = None,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            help="Suppose cluster=NAME:down or cluster=NAME:cpu=N; several times for several. "
+            "Of what runs here, or with -f of these manifests in an empty world.",
+        ),
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="As if services and clusters not in the manifests given were removed.")
     ] = False,
@@ -29,8 +41,37 @@ def plan(
 ) -> None:
     """Say what `apply` would do, and why.
 
-    Nothing is changed. When nothing runs here, the plan is for an empty world.
+    With --what-if: whether everything still fits when a cluster is lost or changes its size. Nothing is changed. When nothing runs here, the plan is for an empty world.
     """
+    if what_if:
+        _what_if(what_if, files, state, as_json)
+    elif files:
+        _plan(files, prune, empty, state, as_json)
+    else:
+        raise typer.BadParameter("name the manifests with --file, or a change with --what-if.")
+
+
+def _what_if(changes: list[str], files: list[str] | None, state: Path, as_json: bool) -> None:
+    from tidegate.cli.client import Client
+    from tidegate.cli.cluster_table import print_outlook
+    from tidegate.cli.output import print_json
+
+    if files:
+        from tidegate.model.memory import Memory
+        from tidegate.policy.whatif import outlook, parse
+
+        specs, observed = _empty_world(files)
+        found = outlook(specs, observed, Memory(), [parse(c, specs.clusters) for c in changes])
+    else:
+        with Client(state) as client:
+            found = client.what_if(changes)
+    if as_json:
+        print_json(found)
+    else:
+        print_outlook(found)
+
+
+def _plan(files: list[str], prune: bool, empty: bool, state: Path, as_json: bool) -> None:
     from tidegate.cli.client import Client
     from tidegate.cli.exits import Unreachable
     from tidegate.cli.output import print_json, print_preview, warn
@@ -56,19 +97,25 @@ def plan(
 
 def _in_an_empty_world(paths: list[str]) -> Preview:
     """One tick over clusters that are empty and healthy."""
-    from tidegate.base.clock import SystemClock
-    from tidegate.cli.output import warn
     from tidegate.control.diff import changes
     from tidegate.control.live import preview
     from tidegate.model.memory import Memory
+    from tidegate.spec.resolve import Specs
+
+    specs, observed = _empty_world(paths)
+    return preview(specs, observed, Memory(), changes(Specs(), specs), {})
+
+
+def _empty_world(paths: list[str]) -> tuple[Specs, Observed]:
+    """Manifests, and their clusters with nothing in them."""
+    from tidegate.base.clock import SystemClock
+    from tidegate.cli.output import warn
     from tidegate.model.observed import ClusterSeen, Observed
     from tidegate.spec.checks import cluster_limits
     from tidegate.spec.load import load, machine_capacity
-    from tidegate.spec.resolve import Specs
 
     here = machine_capacity()
     loaded = load(paths, here=here)
     warn(loaded.warnings)
     clusters = {c.name: ClusterSeen(cluster_limits(c, here)) for c in loaded.clusters}
-    observed = Observed(at=SystemClock().wall(), clusters=clusters)
-    return preview(loaded.specs, observed, Memory(), changes(Specs(), loaded.specs), {})
+    return loaded.specs, Observed(at=SystemClock().wall(), clusters=clusters)
