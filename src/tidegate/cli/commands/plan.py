@@ -41,7 +41,8 @@ def plan(
 ) -> None:
     """Say what `apply` would do, and why.
 
-    With --what-if: whether everything still fits when a cluster is lost or changes its size. Nothing is changed. When nothing runs here, the plan is for an empty world.
+    With --what-if: whether everything still fits when a cluster is lost or changes its size.
+    Nothing is changed. When nothing runs here, the plan is for an empty world.
     """
     if what_if:
         _what_if(what_if, files, state, as_json)
