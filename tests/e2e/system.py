@@ -18,6 +18,7 @@ import httpx
 import psutil
 import yaml
 
+from tidegate.control.run import gateway_folder
 from tidegate.model.status import PoolStatus, Status, parse_status
 
 ECHO = Path(__file__).with_name("echo_service.py")
@@ -126,6 +127,7 @@ class System:
     def processes(self) -> list[psutil.Process]:
         """Everything that belongs to this system, by its folder in the command line or environment."""
         found = []
+        (str(self.state), str(gateway_folder(self.state)))
         for p in psutil.process_iter():
             try:
                 mine = str(self.state) in " ".join(p.cmdline()) or str(self.state) in p.environ().get(
