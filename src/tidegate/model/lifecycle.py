@@ -36,6 +36,7 @@ REPLICA_MOVES: dict[ReplicaState, dict[str, ReplicaState]] = {
         "prepared": ReplicaState.READY,
         "not wanted": ReplicaState.DRAINING,
         "prepare failed": ReplicaState.DRAINING,
+        "verify failed": ReplicaState.DRAINING,
         "liveness failed": ReplicaState.DRAINING,
         "exited": ReplicaState.GONE,
     },
@@ -48,6 +49,62 @@ REPLICA_MOVES: dict[ReplicaState, dict[str, ReplicaState]] = {
         "exited": ReplicaState.GONE,
     },
     ReplicaState.GONE: {},
+}
+
+
+class RolloutPhase(StrEnum):
+    """Where a pool is between two revisions.
+
+    stable: one revision is wanted and it has been proven
+    adding: the replicas of a batch are started, probed and verified
+    watching: the batch serves and is compared with the old revision
+    going back: the new revision failed; the old one takes its place again
+    rolled back: the old revision serves; the new one is not tried again until somebody says so or it changes
+    """
+
+    STABLE = "stable"
+    ADDING = "adding"
+    WATCHING = "watching"
+    GOING_BACK = "going back"
+    ROLLED_BACK = "rolled back"
+
+
+ROLLOUT_MOVES: dict[RolloutPhase, dict[str, RolloutPhase]] = {
+    RolloutPhase.STABLE: {
+        "new revision": RolloutPhase.ADDING,
+        "nothing to replace": RolloutPhase.STABLE,
+        "undone": RolloutPhase.GOING_BACK,
+    },
+    RolloutPhase.ADDING: {
+        "batch ready": RolloutPhase.WATCHING,
+        "new revision": RolloutPhase.ADDING,
+        "nothing to replace": RolloutPhase.STABLE,
+        "withdrawn": RolloutPhase.STABLE,
+        "failed": RolloutPhase.GOING_BACK,
+        "undone": RolloutPhase.GOING_BACK,
+    },
+    RolloutPhase.WATCHING: {
+        "batch good": RolloutPhase.ADDING,
+        "all good": RolloutPhase.STABLE,
+        "new revision": RolloutPhase.ADDING,
+        "nothing to replace": RolloutPhase.STABLE,
+        "withdrawn": RolloutPhase.STABLE,
+        "failed": RolloutPhase.GOING_BACK,
+        "undone": RolloutPhase.GOING_BACK,
+    },
+    RolloutPhase.GOING_BACK: {
+        "back": RolloutPhase.ROLLED_BACK,
+        "retried": RolloutPhase.ADDING,
+        "new revision": RolloutPhase.ADDING,
+        "nothing to replace": RolloutPhase.STABLE,
+        "withdrawn": RolloutPhase.STABLE,
+    },
+    RolloutPhase.ROLLED_BACK: {
+        "retried": RolloutPhase.ADDING,
+        "new revision": RolloutPhase.ADDING,
+        "nothing to replace": RolloutPhase.STABLE,
+        "withdrawn": RolloutPhase.STABLE,
+    },
 }
 
 

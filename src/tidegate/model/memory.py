@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.lifecycle import ReplicaState, RolloutPhase
 from tidegate.model.scaling import ScaleMemory
 from tidegate.spec.resolve import PoolKey
 
@@ -36,12 +36,76 @@ class ReplicaMemory:
 
 @dataclass(frozen=True, slots=True)
 class Vacancy:
-    """A place left by a replica that crashed: not filled before `not_before` (back-off as in Kubernetes)."""
+    """A place left by a replica that crashed: not filled before `not_before` (back-off as in Kubernetes).
+
+    `revision` is what crashed; "" where it is not known.
+    """
 
     restarts: int
     not_before: float
     cause: str
     cluster: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Requests of one revision while two of them served side by side; names as in `ServerSeen`."""
+
+    finished: int = 0
+    failed: int = 0
+    service_s_sum: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """Requests with an end; broken answers are not among the finished ones."""
+        return max(self.finished, self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRecord:
+    """A rollout that has ended. `outcome`: done, rolled back, withdrawn, replaced by another."""
+
+    source: str
+    target: str
+    began_at: float
+    ended_at: float
+    outcome: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutMemory:
+    """How far a pool is on its way from revision `stable` to revision `target`.
+
+    `stable` is the proven revision, which serves and to which a rollout goes back; "" before anything was seen.
+    `done` is the share of the replicas that was replaced and watched, `goal` the share the batch under way leads to;
+    shares and not counts, since scaling goes on meanwhile. `since` is when the phase began, `progress_at` when the
+    last replica of the batch became ready (`best` of them so far). `new` and `old` count requests since the first new
+    replica served; `watch_new` and `watch_old` are what they were when the batch began to be watched.
+    `promoted`: an operator wants it finished without watching. `crowded`: there was no room to surge, so old replicas
+    go first. `heard_at` is the time of the last wish of an operator that was acted on.
+    """
+
+    phase: RolloutPhase = RolloutPhase.STABLE
+    stable: str = ""
+    target: str = ""
+    done: float = 0.0
+    goal: float = 0.0
+    began_at: float = 0.0
+    since: float = 0.0
+    progress_at: float = 0.0
+    best: int = 0
+    paused: bool = False
+    promoted: bool = False
+    crowded: bool = False
+    reason: str = ""
+    new: Counted = Counted()
+    old: Counted = Counted()
+    watch_new: int = 0
+    watch_old: int = 0
+    heard_at: float = 0.0
+    history: tuple[RolloutRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +116,7 @@ class PoolMemory:
     next_number: int = 1
     vacancies: tuple[Vacancy, ...] = ()
     startups_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    rollout: RolloutMemory = RolloutMemory()
 
 
 @dataclass(frozen=True, slots=True)

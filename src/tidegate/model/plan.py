@@ -51,6 +51,18 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutStep:
+    """A pool's rollout moved from one phase to another, and why; written to the journal."""
+
+    key: PoolKey
+    before: str
+    after: str
+    cause: str
+    target: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The answer of `policy.tick`: the plan, the way there, what to remember, what changed, when to look again."""
 
@@ -59,3 +71,4 @@ class Tick:
     memory: Memory
     transitions: tuple[Transition, ...] = ()
     look_again_at: float | None = field(default=None)
+    rollouts: tuple[RolloutStep, ...] = ()

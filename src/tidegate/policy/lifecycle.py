@@ -46,8 +46,13 @@ def first_memory(seen: ReplicaSeen) -> ReplicaMemory:
     )
 
 
-def advance(memory: ReplicaMemory, seen: ReplicaSeen | None, *, cluster_seen: bool, at: float) -> Step:
-    """One look at one replica. At most one cause is acted on; the worst first."""
+def advance(
+    memory: ReplicaMemory, seen: ReplicaSeen | None, *, cluster_seen: bool, at: float, verify: bool = False
+) -> Step:
+    """One look at one replica. At most one cause is acted on; the worst first.
+
+    With `verify` its rollout has a test that must pass before it is ready.
+    """
     if seen is None:
         young = memory.state is STARTING and at - memory.created_at < START_GRACE_S
         if not cluster_seen or young:
@@ -55,10 +60,10 @@ def advance(memory: ReplicaMemory, seen: ReplicaSeen | None, *, cluster_seen: bo
         return _ended(memory, "vanished", at)
     if not seen.running:
         return _ended(memory, _how_it_ended(seen), at)
-    return _living(memory, seen, at)
+    return _living(memory, seen, at, verify=verify)
 
 
-def _living(memory: ReplicaMemory, seen: ReplicaSeen, at: float) -> Step:
+def _living(memory: ReplicaMemory, seen: ReplicaSeen, at: float, *, verify: bool) -> Step:
     state = memory.state
     if state is STARTING:
         if seen.startup is Verdict.FAIL:
@@ -69,7 +74,10 @@ def _living(memory: ReplicaMemory, seen: ReplicaSeen, at: float) -> Step:
     if state is PREPARING:
         if seen.prepared is Verdict.FAIL:
             return _sick(memory, "prepare failed", seen.detail, at)
-        if seen.prepared is Verdict.PASS and seen.readiness is Verdict.PASS:
+        if seen.verify is Verdict.FAIL:
+            return _sick(memory, "verify failed", seen.detail, at)
+        verified = seen.verify is Verdict.PASS or not verify
+        if seen.prepared is Verdict.PASS and verified and seen.readiness is Verdict.PASS:
             memory = _moved(memory, "prepared", at)
             return Step(replace(memory, ready_at=at if memory.ready_at is None else memory.ready_at))
     return Step(memory)
@@ -109,7 +117,7 @@ def _moved(memory: ReplicaMemory, cause: str, at: float, detail: str = "") -> Re
 
 
 def _sick(memory: ReplicaMemory, cause: str, detail: str, at: float) -> Step:
-    return Step(_moved(memory, cause, at, detail), _vacancy(memory, cause, at))
+    return Step(_moved(memory, cause, at, detail), _vacancy(memory, f"{cause}: {detail}" if detail else cause, at))
 
 
 def _ended(memory: ReplicaMemory, how: str, at: float) -> Step:
@@ -123,7 +131,7 @@ def _ended(memory: ReplicaMemory, how: str, at: float) -> Step:
 def _vacancy(memory: ReplicaMemory, cause: str, at: float) -> Vacancy:
     ran_s = at - memory.ready_at if memory.ready_at is not None else 0.0
     restarts = 0 if ran_s >= BACKOFF_RESET_S else memory.restarts
-    return Vacancy(restarts + 1, at + backoff_s(restarts), cause, memory.cluster)
+    return Vacancy(restarts + 1, at + backoff_s(restarts), cause, memory.cluster, memory.revision)
 
 
 def _how_it_ended(seen: ReplicaSeen) -> str:

@@ -21,8 +21,8 @@ from tidegate.spec.resolve import PoolSpec
 class Standing:
     """A living replica that is not draining, with what is needed to choose between them.
 
-    `ready` ones can serve now (their readiness probe does not fail). `stale` is set on those to be replaced: of another
-    revision, drained by an operator, moving to another cluster.
+    `ready` ones can serve now (their readiness probe does not fail). `stale` is set on those to be replaced: of a
+    revision that is not wanted, drained by an operator, moving to another cluster.
     """
 
     id: str
@@ -33,54 +33,123 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What one pool needs now: how many more to start, which to retire (with the cause), and why."""
+class Split:
+    """How many replicas of which revision are to stand (see `policy.rollout`).
 
-    start: int
+    `mains` of revision `main`; `others` that are not of it and not stale, started as revision `other`. No more than
+    `most` may be alive while something is replaced; no ready one goes unless `floor` ready ones are left.
+    `why` is the cause written to those that go because of their revision.
+    """
+
+    main: str
+    mains: int
+    other: str
+    others: int
+    most: int
+    floor: int
+    why: str = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one pool needs now: how many of each revision to start, which to retire (with the cause), and why."""
+
+    starts: tuple[tuple[str, int], ...]
     retire: tuple[tuple[str, str], ...]
     vacancies: tuple[Vacancy, ...]
     blocked_until: float | None
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def start(self) -> int:
+        return sum(count for _, count in self.starts)
+
 
 def need(
     pool: PoolSpec,
     wanted: int,
+    split: Split,
     standing: Sequence[Standing],
     vacancies: tuple[Vacancy, ...],
     order: tuple[str, ...],
     at: float,
 ) -> Need:
-    """Compare `wanted` with what stands.
+    """Compare what is to stand with what stands.
 
-    While stale ones are replaced, one more than wanted (or `maxSurge` of them) may run: 4 wanted with 1 stale among
-    4 starts 1; once it is ready the stale one is retired.
+    4 wanted with 1 stale among 4 starts 1 (one more than wanted may run); once it is ready the stale one is retired.
     """
-    keep = [s for s in standing if not s.stale]
+    mains = [s for s in standing if not s.stale and s.memory.revision == split.main]
+    others = [s for s in standing if not s.stale and s.memory.revision != split.main]
     stale = [s for s in standing if s.stale]
-    surge = max(1, pool.service.rollout.surge_of(wanted)) if stale and wanted else 0
-    missing = max(0, min(wanted - len(keep), wanted + surge - len(standing)))
-    waiting = sorted((v for v in vacancies if v.not_before > at), key=lambda v: v.not_before)[: wanted - len(keep)]
-    start = max(0, missing - len(waiting))
-    retire = [(s.id, "scale down") for s in _surplus(pool, wanted, keep, order)]
-    retire += [(s.id, "replaced") for s in _replaceable(pool, wanted, keep, stale, order)]
+    replacing = bool(stale or others or split.others)
+    room = (split.most if replacing else wanted) - len(standing)
+    other = _missing(split.others - len(others), room, [v for v in vacancies if v.revision == split.other], at)
+    room -= other.count + len(other.waiting)
+    own = [v for v in vacancies if v.revision in (split.main, "")]
+    main = _missing(split.mains - len(mains), room, own, at)
+    retire = _leaving(pool, split, mains, others, stale, order)
+    waiting = sorted((*other.waiting, *main.waiting), key=lambda v: v.not_before)
     reasons = []
     if waiting:
         left_s = waiting[0].not_before - at
         text = f"{len(waiting)} not restarted yet ({waiting[0].cause}); next try in {left_s:.0f} s"
         reasons.append(Reason("back-off", text))
     if stale:
-        fresh = sum(s.ready for s in keep)
-        text = f"{fresh} of {wanted} replaced, {len(keep) - fresh} starting, {len(stale)} old ones left"
+        fresh = sum(s.ready for s in mains)
+        text = f"{fresh} of {wanted} replaced, {len(mains) - fresh} starting, {len(stale)} old ones left"
         reasons.append(Reason("rollout", text))
-    due = tuple(v for v in vacancies if v.not_before <= at)
     return Need(
-        start=start,
-        retire=tuple(retire),
-        vacancies=tuple(waiting) + due[: max(0, wanted - len(keep))],
+        starts=tuple((r, c) for r, c in ((split.other, other.count), (split.main, main.count)) if c),
+        retire=retire,
+        vacancies=(*other.waiting, *main.waiting, *other.due, *main.due),
         blocked_until=waiting[0].not_before if waiting else None,
         reasons=tuple(reasons),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """How many to start of one revision, and the places whose time has not come or that are filled now."""
+
+    count: int
+    waiting: tuple[Vacancy, ...]
+    due: tuple[Vacancy, ...]
+
+
+def _missing(short: int, room: int, vacancies: Sequence[Vacancy], at: float) -> _Missing:
+    places = max(0, short)
+    waiting = sorted((v for v in vacancies if v.not_before > at), key=lambda v: v.not_before)[:places]
+    due = tuple(v for v in vacancies if v.not_before <= at)[:places]
+    return _Missing(max(0, min(places, room) - len(waiting)), tuple(waiting), due)
+
+
+def _leaving(
+    pool: PoolSpec,
+    split: Split,
+    mains: Sequence[Standing],
+    others: Sequence[Standing],
+    stale: Sequence[Standing],
+    order: tuple[str, ...],
+) -> tuple[tuple[str, str], ...]:
+    """Who goes now: what is too many, ready ones only above the floor; then what is too many in all, not ready."""
+    budget = sum(s.ready for s in (*mains, *others, *stale)) - split.floor
+    gone: list[tuple[str, str]] = []
+    surplus = (
+        (victims(stale, len(stale), order), split.why),
+        (_surplus(pool, split.others, others, order), split.why),
+        (_surplus(pool, split.mains, mains, order), "scale down"),
+    )
+    for candidates, why in surplus:
+        for s in candidates:
+            if not s.ready or budget > 0:
+                gone.append((s.id, why))
+                budget -= s.ready
+    if stale or others or split.others:
+        names = {name for name, _ in gone}
+        excess = len(mains) + len(others) + len(stale) - len(gone) - split.most
+        unready = [s for s in (*mains, *others) if not s.ready and s.id not in names]
+        gone += [(s.id, "scale down") for s in victims(unready, excess, order)]
+    return tuple(gone)
 
 
 def victims(standing: Sequence[Standing], count: int, order: tuple[str, ...]) -> list[Standing]:
@@ -107,14 +176,3 @@ def _surplus(pool: PoolSpec, wanted: int, keep: Sequence[Standing], order: tuple
         gone += victims(over or left, 1, order)
         left.remove(gone[-1])
     return gone
-
-
-def _replaceable(
-    pool: PoolSpec, wanted: int, keep: Sequence[Standing], stale: Sequence[Standing], order: tuple[str, ...]
-) -> list[Standing]:
-    """Stale ones that may go now: those not ready, and ready ones above the floor."""
-    floor = wanted - pool.service.rollout.unavailable_of(wanted)
-    ready = sum(s.ready for s in keep) + sum(s.ready for s in stale)
-    idle = [s for s in stale if not s.ready]
-    serving = [s for s in stale if s.ready]
-    return idle + victims(serving, min(len(serving), ready - floor), order)

@@ -14,12 +14,21 @@ from tidegate.spec.service import MediaService
 Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
 
 
-def snapshot(specs: Specs, replicas: Mapping[PoolKey, Iterable[Replica]], last: Mapping[str, str]) -> Snapshot:
-    """The whole routing state. `last` holds the last known address of replicas that cannot be seen now."""
+def snapshot(
+    specs: Specs,
+    replicas: Mapping[PoolKey, Iterable[Replica]],
+    last: Mapping[str, str],
+    held: frozenset[str] = frozenset(),
+) -> Snapshot:
+    """The whole routing state.
+
+    `last` holds the last known address of replicas that cannot be seen now; `held` ones get no new requests though they
+    are ready (the side of a blue-green rollout that does not serve).
+    """
     pools: dict[str, list[PoolSpec]] = {}
     for pool in specs.pools:
         pools.setdefault(pool.key.service, []).append(pool)
-    return Snapshot.of(tuple(_service(s, pools[s.name], replicas, last) for s in specs.services))
+    return Snapshot.of(tuple(_service(s, pools[s.name], replicas, last, held) for s in specs.services))
 
 
 def _service(
@@ -27,19 +36,20 @@ def _service(
     pools: list[PoolSpec],
     replicas: Mapping[PoolKey, Iterable[Replica]],
     last: Mapping[str, str],
+    held: frozenset[str],
 ) -> ServiceRoute:
     return ServiceRoute(
         service=service.name,
         route=service.spec.route,
-        pools=tuple(_pool(pool, replicas.get(pool.key, ()), last) for pool in pools),
+        pools=tuple(_pool(pool, replicas.get(pool.key, ()), last, held) for pool in pools),
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
     )
 
 
-def _pool(pool: PoolSpec, replicas: Iterable[Replica], last: Mapping[str, str]) -> PoolRoute:
+def _pool(pool: PoolSpec, replicas: Iterable[Replica], last: Mapping[str, str], held: frozenset[str]) -> PoolRoute:
     rank = {name: i for i, name in enumerate(pool.placement.clusters)}
-    servers = (_server(r, pool, rank, last) for r in replicas)
+    servers = (_server(r, pool, rank, last, held) for r in replicas)
     queue = pool.service.queue
     return PoolRoute(
         key=pool.key,
@@ -55,7 +65,9 @@ def _pool(pool: PoolSpec, replicas: Iterable[Replica], last: Mapping[str, str]) 
     )
 
 
-def _server(replica: Replica, pool: PoolSpec, rank: Mapping[str, int], last: Mapping[str, str]) -> Server | None:
+def _server(
+    replica: Replica, pool: PoolSpec, rank: Mapping[str, int], last: Mapping[str, str], held: frozenset[str]
+) -> Server | None:
     """A server for a ready replica, a draining one for a replica that was ready; None for all others.
 
     A ready replica whose readiness probe fails takes no new requests; it may come back.
@@ -71,6 +83,6 @@ def _server(replica: Replica, pool: PoolSpec, rank: Mapping[str, int], last: Map
         replica=name,
         address=address,
         slots=pool.concurrency,
-        draining=memory.state is ReplicaState.DRAINING or unready,
+        draining=memory.state is ReplicaState.DRAINING or unready or name in held,
         tier=rank.get(memory.cluster, len(rank)),
     )

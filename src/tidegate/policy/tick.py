@@ -14,10 +14,10 @@ from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import Memory, PoolMemory, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
-from tidegate.model.plan import Plan, PoolPlan, Tick, Transition
+from tidegate.model.plan import Plan, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import lifecycle, moves, placement, reconcile, routing
+from tidegate.policy import lifecycle, moves, placement, reconcile, rollout, routing
 from tidegate.policy.scaling import scale as promise_scale
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
@@ -49,7 +49,7 @@ def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = pro
     plans = {pool.key: work.pool(pool, scale) for pool in nearest_first}
     work.retire_undeclared()
     work.stop_drained()
-    shot = routing.snapshot(specs, work.by_pool(), memory.addresses)
+    shot = routing.snapshot(specs, work.by_pool(), memory.addresses, frozenset(work.held))
     return work.finish(Plan(tuple(plans[p.key] for p in specs.pools), shot))
 
 
@@ -70,6 +70,8 @@ class _Work:
     clusters: Mapping[str, Cluster]
     actions: list[Action] = field(default_factory=list)
     wake: list[float] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    rollouts: list[RolloutStep] = field(default_factory=list)
 
     @staticmethod
     def of(specs: Specs, observed: Observed, memory: Memory) -> _Work:
@@ -104,7 +106,11 @@ class _Work:
         """Let every replica take one step; note start-up times and the places crashes leave."""
         for name, memory in self.replicas.items():
             visible = memory.cluster in self.observed.clusters
-            step = lifecycle.advance(memory, self.seen.get(name), cluster_seen=visible, at=self.observed.at)
+            spec = self.declared.get(memory.key)
+            verify = spec is not None and spec.service.rollout.verify is not None and memory.revision != STATIC
+            step = lifecycle.advance(
+                memory, self.seen.get(name), cluster_seen=visible, at=self.observed.at, verify=verify
+            )
             self.replicas[name] = step.memory
             self._leave(memory.key, step.vacancy)
             if memory.ready_at is None and step.memory.ready_at is not None:
@@ -174,24 +180,37 @@ class _Work:
         ours = max(0, result.wanted - sum(s.ready for s in present if s.memory.revision == STATIC))
         if result.look_again_at is not None:
             self.wake.append(result.look_again_at)
-        choice = placement.options(spec, self.specs.clusters, ours)
-        vacancies = self.pools[spec.key].vacancies
-        need = reconcile.need(spec, ours, standing, vacancies, choice.order, at)
+        roll = self._roll(spec, ours, standing)
+        standing = list(roll.standing)
+        choice = placement.options(spec, self.specs.clusters, max(ours, roll.split.mains + roll.split.others))
+        need = reconcile.need(spec, ours, roll.split, standing, roll.vacancies, choice.order, at)
         for name, why in need.retire:
             self.replicas[name] = lifecycle.retire(self.replicas[name], self.replicas[name].leaving or why, at)
         if need.blocked_until is not None:
             self.wake.append(need.blocked_until)
         self.pools[spec.key] = replace(self.pools[spec.key], scale=result.memory, vacancies=need.vacancies)
         placed = self._place(spec, need.start, choice, standing)
-        self._start(spec, placed)
+        self._start(spec, placed, need.starts)
         pending = need.start - len(placed)
         if pending and not self._stay(standing):
             self._displace(spec, pending, choice, standing, placed)
             if not placed:
                 self._make_room(spec, ours, standing, choice.order)
-        elif not pending and len(standing) == ours:
+        elif not pending and len(standing) == ours and not roll.under_way:
             self._move_one(spec, standing, choice)
-        return self._plan(spec, result, need, pending)
+        return self._plan(spec, result, replace(need, reasons=(*roll.reasons, *need.reasons)), pending)
+
+    def _roll(self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing]) -> rollout.Step:
+        """Let the pool's rollout take one step."""
+        pool, seen = self.pools[spec.key], self.observed
+        facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents)
+        roll = rollout.advance(spec, pool.rollout, facts)
+        self.pools[spec.key] = replace(pool, rollout=roll.memory)
+        self.held |= roll.held
+        self.rollouts += roll.moves
+        if roll.look_again_at is not None:
+            self.wake.append(roll.look_again_at)
+        return roll
 
     def _place(
         self, spec: PoolSpec, count: int, choice: placement.Options, standing: list[reconcile.Standing]
@@ -270,7 +289,11 @@ class _Work:
         """Let one old replica go first when there is no room to surge, rather than never finish a rollout."""
         stale = [s for s in standing if s.stale]
         under_way = any(not s.ready for s in standing) or any(m.state is DRAINING for _, m in self._mine(spec.key))
-        if wanted >= 2 and stale and not under_way:
+        pool = self.pools[spec.key]
+        if wanted >= 2 and not under_way and rollout.may_crowd(spec, pool.rollout):
+            self.pools[spec.key] = replace(pool, rollout=replace(pool.rollout, crowded=True))
+            self.wake.append(self.observed.at)
+        elif wanted >= 2 and stale and not under_way:
             name = reconcile.victims(stale, 1, order)[0].id
             self.replicas[name] = lifecycle.retire(self.replicas[name], "replaced, no room to surge", self.observed.at)
 
@@ -284,7 +307,7 @@ class _Work:
         gateway = self.observed.gateway
         server = gateway.servers.get(name) if gateway else None
         leaves = bool(memory.leaving) or name in self.drained or memory.cluster in self.drained
-        stale = leaves or memory.revision != spec.revision or memory.cluster not in self.clusters
+        stale = leaves or memory.cluster not in self.clusters
         seen = self.seen.get(name)
         ready = memory.state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
         return reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale)
@@ -300,25 +323,28 @@ class _Work:
             startup_s=lifecycle.startup_p95_s(self.pools[spec.key].startups_s, STARTUP_GUESS_S),
         )
 
-    def _start(self, spec: PoolSpec, placed: tuple[str, ...]) -> None:
+    def _start(self, spec: PoolSpec, placed: tuple[str, ...], starts: tuple[tuple[str, int], ...]) -> None:
         at, pool = self.observed.at, self.pools[spec.key]
         due = sorted((v for v in pool.vacancies if v.not_before <= at), key=lambda v: -v.restarts)
         number = pool.next_number
-        for cluster in placed:
-            vacancy = due.pop(0) if due else None
-            name, number = self._free_name(spec, number)
+        revisions = [revision for revision, count in starts for _ in range(count)]
+        for cluster, revision in zip(placed, revisions, strict=False):
+            vacancy = next((v for v in due if v.revision in (revision, "")), None)
+            if vacancy is not None:
+                due.remove(vacancy)
+            name, number = self._free_name(spec.key, revision, number)
             restarts = vacancy.restarts if vacancy else 0
             why = f"restart after {vacancy.cause}" if vacancy else "wanted"
             self.replicas[name] = ReplicaMemory(
-                spec.key, spec.revision, cluster, created_at=at, since=at, restarts=restarts, cause=why
+                spec.key, revision, cluster, created_at=at, since=at, restarts=restarts, cause=why
             )
             self.names.setdefault(spec.key, []).append(name)
-            self.actions.append(Start(name, spec.key, spec.revision, cluster, why))
+            self.actions.append(Start(name, spec.key, revision, cluster, why))
         waiting = tuple(v for v in pool.vacancies if v.not_before > at)
         self.pools[spec.key] = replace(pool, next_number=number, vacancies=(*waiting, *due))
 
-    def _free_name(self, spec: PoolSpec, number: int) -> tuple[str, int]:
-        while (name := f"{spec.key.service}-{spec.key.pool}-{spec.revision[:4]}-{number}") in self.replicas:
+    def _free_name(self, key: PoolKey, revision: str, number: int) -> tuple[str, int]:
+        while (name := f"{key.service}-{key.pool}-{revision[:4]}-{number}") in self.replicas:
             number += 1
         return name, number + 1
 
@@ -409,6 +435,7 @@ class _Work:
             memory=memory,
             transitions=tuple(self._transitions()),
             look_again_at=min(self.wake, default=None),
+            rollouts=tuple(self.rollouts),
         )
 
     def _transitions(self) -> Iterable[Transition]:

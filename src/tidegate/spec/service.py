@@ -158,6 +158,51 @@ class RollbackOn(Strict):
         default=">1.5x", pattern=r"^>\d+(\.\d+)?x$", description="p95 as a multiple of the old revision's: `>1.5x`"
     )
 
+    @property
+    def least_success(self) -> float:
+        """The share of requests of the new revision that must succeed.
+
+        >>> RollbackOn(success="<99.5%").least_success
+        0.995
+        """
+        return round(float(self.success[1:-1]) / 100, 12)
+
+    @property
+    def most_times_slower(self) -> float:
+        """How many times slower than the old revision the new one may be.
+
+        >>> RollbackOn().most_times_slower
+        1.5
+        """
+        return float(self.p95[1:-1])
+
+
+class CanaryStep(Strict):
+    """One step of a canary: a share of the replicas, then a pause."""
+
+    weight: Ratio = Field(gt=0, description="share of the replicas that run the new revision: `5%`")
+    pause: Seconds = Field(default=0.0, le=7 * 86400, description="how long it stays there, at least `watchSeconds`")
+    manual: Flag = Field(default=False, description="then waits for `tidegate rollout resume`")
+
+
+class Canary(Strict):
+    """A share of the replicas first, the rest when it has shown itself good."""
+
+    steps: tuple[CanaryStep, ...] = Field(
+        default=tuple(CanaryStep(weight=w) for w in (0.05, 0.25, 0.5, 1.0)),
+        min_length=1,
+        max_length=100,
+        description="rising shares; after the last one everything is replaced",
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> Canary:
+        for i, step in enumerate(self.steps[1:], start=1):
+            if step.weight <= self.steps[i - 1].weight:
+                sentence = f"{step.weight:g} is not above the step before it: {self.steps[i - 1].weight:g}"
+                raise fault(f"{sentence}. Put the steps in rising order", "steps", i, "weight")
+        return self
+
 
 def _short_verify_in(schema: dict[str, Any]) -> None:
     long = next(part["$ref"] for part in schema["anyOf"] if "$ref" in part)
@@ -184,6 +229,7 @@ class Rollout(Strict):
         default=600.0, gt=0, le=7 * 86400, description="without progress for this long it counts as failed"
     )
     rollbackOn: RollbackOn = Field(default=RollbackOn(), description="when it goes back by itself")
+    canary: Canary = Field(default=Canary(), description="the steps of the strategy `canary`")
 
     @model_validator(mode="before")
     @classmethod
