@@ -105,9 +105,17 @@ class System:
             return None
 
     def pool(self, service: str = "echo", pool: str = "default") -> PoolStatus:
-        status = self.status()
-        assert status is not None, self.log()
-        return next(p for s in status.services if s.name == service for p in s.pools if p.pool == pool)
+        """The pool as it is now, or as soon as the control process has heard of it."""
+        found: list[PoolStatus] = []
+
+        def there() -> bool:
+            status = self.status()
+            services = status.services if status else ()
+            found.extend(p for s in services if s.name == service for p in s.pools if p.pool == pool)
+            return bool(found)
+
+        self.wait(there, 5, f"pool {service}/{pool}")
+        return found[0]
 
     def ready(self, count: int, service: str = "echo", within_s: float = 20) -> System:
         def reached() -> bool:

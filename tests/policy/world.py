@@ -64,6 +64,10 @@ class World:
     loads: dict[PoolKey, PoolLoad] = field(default_factory=dict)
     intents: tuple[Intent, ...] = ()
     bad_revisions: set[str] = field(default_factory=set)
+    unverified: set[str] = field(default_factory=set)  # revisions whose verify fails
+    traffic: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+    """Per revision what one serving replica answers between two looks: finished, failed, seconds a request; "" is
+    every revision that is not named."""
     last: Tick | None = None
     log: list[Start | Stop | Forget | Prepare | Publish] = field(default_factory=list)
 
@@ -92,7 +96,18 @@ class World:
     def observed(self) -> Observed:
         seen = tuple(r for r in self.replicas.values() if r.cluster not in self.hidden)
         views = {c.name: self._cluster(c) for c in self.clusters if c.name not in self.hidden}
-        return Observed(self.at, seen, dict(self.loads), views, self.gateway, self.intents)
+        return Observed(self.at, seen, dict(self.loads), views, self._counted(), self.intents)
+
+    def _counted(self) -> GatewaySeen | None:
+        if self.gateway is None or not self.traffic:
+            return self.gateway
+        servers = {}
+        for name, server in self.gateway.servers.items():
+            revision = self.replicas[name].revision if name in self.replicas else ""
+            finished, failed, each_s = self.traffic.get(revision, self.traffic.get("", (0, 0, 0.0)))
+            counts = {"finished": finished, "failed": failed, "service_s_sum": finished * each_s}
+            servers[name] = server if server.draining else replace(server, **counts)
+        return replace(self.gateway, servers=servers)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -148,7 +163,8 @@ class World:
                 assert name not in self.replicas, f"{name} started twice"
                 self.replicas[name] = ReplicaSeen(name, action.key, action.revision, action.cluster, self.at)
             case Prepare(replica=name):
-                self.update(name, prepared=Verdict.PASS)
+                verify = Verdict.FAIL if self.replicas[name].revision in self.unverified else Verdict.PASS
+                self.update(name, prepared=Verdict.PASS, verify=verify)
             case Stop(replica=name) if name in self.replicas:
                 self.update(name, running=False, exit_code=0)
             case Forget(replica=name):

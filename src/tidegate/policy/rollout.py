@@ -137,9 +137,10 @@ class _Walk:
             case "pause" if forward:
                 self.m = replace(self.m, paused=True, reason="paused by an operator")
             case "resume" if forward:
-                self.m = replace(self.m, paused=False, progress_at=at, reason="")
+                self._resume("")
             case "promote" if forward:
-                self.m = replace(self.m, promoted=True, paused=False, progress_at=at, reason="promoted by an operator")
+                self.m = replace(self.m, promoted=True)
+                self._resume("promoted by an operator")
             case "promote" | "retry" if self.m.phase in BACK:
                 self._again(promoted=verb == "promote")
             case "undo" if forward:
@@ -147,6 +148,11 @@ class _Walk:
             case "undo" if self.m.phase is STABLE and (source := previous(self.m)):
                 self.m = replace(self.m, stable=source, target=self.spec.revision, began_at=at)
                 self._back("undone", f"undone by an operator: back to {source}")
+
+    def _resume(self, reason: str) -> None:
+        self.m = replace(self.m, paused=False, progress_at=self.facts.at, reason=reason)
+        if self.m.phase is ADDING and self.m.goal <= self.m.done:
+            self._next_batch()
 
     def _again(self, *, promoted: bool) -> None:
         self.vacancies = tuple(v for v in self.vacancies if v.revision != self.m.target)
@@ -257,7 +263,8 @@ class _Walk:
         self._move("batch good", told)
         if step is not None and step.manual and not self.m.promoted:
             self.m = replace(self.m, paused=True, reason=f"at {step.weight:.4g} of the replicas; waits for resume")
-        self._next_batch()
+        else:
+            self._next_batch()
 
     def _next_batch(self) -> None:
         wanted, done = self.facts.wanted, self._of(self.m.done)

@@ -182,6 +182,7 @@ class Places:
             exit_code=None if runs else body.exit_code,
             startup=Verdict.PASS if up else Verdict.UNKNOWN,
             prepared=Verdict.PASS if prepared else Verdict.UNKNOWN,
+            verify=Verdict.PASS if prepared else Verdict.UNKNOWN,
             readiness=Verdict.PASS if prepared else Verdict.UNKNOWN,
             liveness=Verdict.PASS if up else Verdict.UNKNOWN,
             detail=body.detail,
