@@ -155,16 +155,6 @@ def reap() -> dict[int, int]:
     return ended
 
 
-def run_first() -> None:
-    """Run before every ordinary process from now on, where that is permitted; what is forked does not inherit it.
-
-    For supervisors, which are idle except at the moments that matter: among a thousand processes of a fork bomb they
-    would get a thousandth of the processor.
-    """
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
 def _kill_group(child: int) -> None:
     """SIGKILL a child and its process group, unless that is this process's own."""
     with contextlib.suppress(ProcessLookupError):

@@ -19,11 +19,13 @@ def main() -> int:
     parser.add_argument("script")
     parser.add_argument("--address", required=True, help="where the replica listens, HOST:PORT")
     parser.add_argument("--pid", type=int, help="the replica's process, for scripts that look at its memory")
-    parser.add_argument("args", nargs="*", help="arguments for the script, after --")
-    given = parser.parse_args()
+    parser.epilog = "Arguments after -- are the script's."
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    given = parser.parse_args(words[:cut])
     facts = {"replica": "by-hand", "service": "by-hand", "address": given.address, "pid": given.pid, "probe": "by-hand"}
     os.environ[ENVIRONMENT] = json.dumps(facts)
-    code = run_script(given.script, given.args)
+    code = run_script(given.script, words[cut + 1 :])
     print(WORDS.get(code, f"unknown (exit code {code})"), file=sys.stderr)
     return code
 

@@ -37,7 +37,6 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     `out` and `err` (the last line of each stream), `took_s`.
     """
     process_tree.become_subreaper()
-    process_tree.run_first()
     started = time.monotonic()
     out, out_write = os.pipe()
     err, err_write = os.pipe()

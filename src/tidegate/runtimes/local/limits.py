@@ -77,6 +77,12 @@ class Limits:
             with contextlib.suppress(OSError):
                 Path(order.cgroup).rmdir()
 
+    def close(self) -> None:
+        """Remove the group of all replicas if it is empty."""
+        if self._group is not None:
+            with contextlib.suppress(OSError):
+                self._group.rmdir()
+
     def _quietest(self, cpu: float, others: tuple[Order, ...]) -> list[int]:
         """The cores with the least promised on them; a replica of 0.5 cores shares one."""
         promised: dict[int, float] = defaultdict(float)

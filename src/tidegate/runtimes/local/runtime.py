@@ -161,6 +161,7 @@ class LocalRuntime:
         for replica in self._replicas.values():
             self._unwatch(replica)
         self._replicas.clear()
+        self._limits.close()
         os.close(self._lock)
         self._lock = -1
 

@@ -251,7 +251,6 @@ class Supervisor:
 
     def _finish(self) -> None:
         """The replica has ended: end what it left behind, keep its last words, say how it went."""
-        process_tree.run_first()
         process_tree.end_descendants()
         if self.order.get("cgroup"):
             with contextlib.suppress(OSError):
