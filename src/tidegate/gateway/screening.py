@@ -203,19 +203,26 @@ def screen_lines(
 
 def _facts(record: str, media: Iterable[Any]) -> MediaFacts:
     code, kind, type_, *rest = record.split(":")
-    n = [int(text) for text in rest[:-1]]
+    width, height, pixels, frames, ms, rate, channels, size, count, known, *totals = (int(text) for text in rest[:-1])
     return MediaFacts(
-        None if code == "ok" else code,
-        kind,
-        type_,
-        *n[:4],
-        n[4] / 1000,
-        *n[5:9],
-        bool(n[9]),
-        *n[10:12],
-        n[12] / 1000,
-        n[13],
-        tuple(media),
+        refusal=None if code == "ok" else code,
+        kind=kind,
+        type=type_,
+        width=width,
+        height=height,
+        pixels=pixels,
+        frames=frames,
+        seconds=ms / 1000,
+        sample_rate=rate,
+        channels=channels,
+        bytes=size,
+        count=count,
+        known=bool(known),
+        total_pixels=totals[0],
+        total_frames=totals[1],
+        total_seconds=totals[2] / 1000,
+        total_bytes=totals[3],
+        media=tuple(media),
     )
 
 

@@ -91,7 +91,8 @@ def _bounds(scene: Scene) -> Iterator[str]:
 
 def _capacity(scene: Scene) -> Iterator[str]:
     """What is started fits beside what runs (what ran before a cluster shrank may exceed it)."""
-    places, new = scene.places, {}
+    places = scene.places
+    new: dict[str, dict[str, float]] = {}
     for action in scene.decided.actions:
         if isinstance(action, Start):
             amounts = places.pools[action.key].resources.amounts()

@@ -40,7 +40,7 @@ def uniform(rng: Any) -> float:
     word = (first - second) % M1
     if word == 0:
         word = M1
-    return word * STEP
+    return float(word * STEP)
 
 
 def normal(rng: Any) -> float:

@@ -48,7 +48,7 @@ class Hpa:
 
     def __call__(self, inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
         known = memory if isinstance(memory, HpaMemory) else HpaMemory(wanted=memory.wanted)
-        known = replace(known, **_fields(windowed(known, inp, self.period_s)))
+        known = replace(known, samples=windowed(known, inp, self.period_s).samples)
         current = current_of(inp, known)
         if inp.at < known.evaluated_at + self.period_s - 1e-9:
             return keep(known, clamp(current, inp.spec))
@@ -110,10 +110,6 @@ class Hpa:
             start = current - sum(n for n in recent if n < 0)
             return max(held, math.floor(start * (1 - self.down_percent / 100)))
         return held
-
-
-def _fields(memory: WindowMemory) -> dict[str, object]:
-    return {"samples": memory.samples}
 
 
 @dataclass(frozen=True, slots=True)
