@@ -22,7 +22,7 @@ from tidegate.model.scaling import RiskMemory
 from tidegate.policy.tracking import Outlook
 
 # Margins in standard deviations of the forecast, on top of what the queue needs at a steady rate.
-MARGINS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
+MARGINS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)
 # For traffic that jumps faster than replicas start: besides a margin, a floor that is a share of the recent peak.
 FLOORS = (0.2, 0.35, 0.5, 0.7, 1.0)
 FLOOR_MARGIN = 3.0
@@ -144,7 +144,7 @@ def choose(lost: Sequence[float], cost: Sequence[float], offered: float, seconds
     def burden(i: int) -> float:
         return cost[i] + BROKEN_WEIGHT * per_request * max(0.0, lost[i] - budget)
 
-    return min(range(len(MARGINS) - 1, len(CANDIDATES)), key=burden)
+    return min(range(MARGINS.index(CAUTIOUS), len(CANDIDATES)), key=burden)
 
 
 def _overload(before: float, queue: float, arrivals: float, rate: float, needs: Needs) -> tuple[float, float]:
