@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
+from tidegate.model.actions import Action, Forget, Prepare, Publish, Remedy, Start, Stop
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import Memory, PoolMemory, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
@@ -128,6 +128,9 @@ class _Work:
                 continue
             pool = self.declared.get(memory.key)
             if pool is None or not self._may_remedy(pool):
+                continue
+            if pool.service.probes.liveness and pool.service.probes.liveness.remedy == "script":
+                self.actions.append(Remedy(name, memory.cluster))
                 continue
             step = lifecycle.sicken(memory, seen.detail, self.observed.at)
             self.replicas[name] = step.memory
