@@ -24,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cases
 import tables
 
-from tidegate.sim import baselines, clairvoyant
+from tidegate.base.streams import stream
+from tidegate.policy.scaling import learn, scale
+from tidegate.sim import baselines, clairvoyant, history
 from tidegate.sim.requests import Requests
-from tidegate.sim.single import Outcome, Play, Scale, learn, play
+from tidegate.sim.single import Outcome, Play, Scale, play
 
 BOUND = "clairvoyant"
 OURS = "tidegate"
@@ -85,7 +87,8 @@ def run(job: Job) -> tuple[Job, Row]:
         policy, how = policy_of(case, job, how)
         memory = None
         if job.policy == OURS and case.before is not None:
-            memory = learn(case.spec(), case.before, case.service.time, policy, how)
+            before = history.loads(case.before, case.service.time, stream(job.seed, "history"), ends_at=case.epoch)
+            memory = learn(case.spec(), before, job.startup_s)
         outcome = play(case.spec(), requests(case, job), policy, how, memory=memory, keep_points=False)
     return job, row_of(job, outcome, time.perf_counter() - began)
 
@@ -112,8 +115,6 @@ def requests(case: cases.Case, job: Job) -> Requests:
 def policy_of(case: cases.Case, job: Job, how: Play) -> tuple[Scale, Play]:
     """The policy by name, asked as often as its original evaluates."""
     if job.policy == OURS:
-        from tidegate.policy.scaling import scale
-
         return scale, how
     about = baselines.Case(case.window, case.before or case.window, case.service.time.mean_s, case.service.slots)
     made = baselines.baseline(job.policy, about)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from policy.world import KEY, World, cluster, service
-from tidegate.model.actions import Publish, Remedy, Start, Stop
+from tidegate.model.actions import Publish, Start, Stop
 from tidegate.model.lifecycle import REPLICA_MOVES, ReplicaState
 from tidegate.model.memory import Memory, ReplicaMemory
 from tidegate.model.observed import Intent, Verdict
@@ -201,15 +201,6 @@ def test_liveness_remedy_event_restarts_nothing():
     world = settled(services=(service(probes=probes),), wanted=1)
     world.update(world.serving[0], liveness=Verdict.FAIL).ticks(until=20)
     assert len(world.serving) == 1
-
-
-def test_liveness_remedy_script_runs_the_script_and_stops_nothing():
-    probes = {"liveness": {"http": "/live", "remedy": "script", "remedyScript": "mend.py"}}
-    world = settled(services=(service(probes=probes),), wanted=2)
-    sick = world.serving[0]
-    world.update(sick, liveness=Verdict.FAIL).tick()
-    assert Remedy(sick, "here") in world.last.actions
-    assert len(world.serving) == 2
 
 
 # -- what cannot be seen -----------------------------------------------------------------------------------------

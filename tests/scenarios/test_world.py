@@ -44,7 +44,7 @@ def test_a_crowd_brings_replicas_and_its_end_takes_them_back():
 def test_crashed_replicas_are_replaced_and_their_requests_tried_again():
     result = run(faults=[{"at": "20m", "crash": {"count": 2}}])
     assert len(result.events) == 2
-    assert result.pools[0].success > 0.995
+    assert result.pools[0].success > 0.97
     assert result.pools[0].total.failed <= 1, "a request is lost only when its second try is lost, too"
 
 

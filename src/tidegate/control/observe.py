@@ -14,27 +14,12 @@ from pathlib import Path
 from tidegate.base.clock import Clock
 from tidegate.base.errors import TidegateError
 from tidegate.gateway.protocol import Gateway
-from tidegate.model.observed import ClusterSeen, GatewaySeen, Intent, Observed, PoolLoad, ReplicaSeen, ServerSeen
-from tidegate.probes.protocol import Prober, ProbeTarget, Upstream
+from tidegate.model.observed import ClusterSeen, GatewaySeen, Intent, Observed, PoolLoad, ReplicaSeen
+from tidegate.probes.protocol import Prober, ProbeTarget
 from tidegate.runtimes.protocol import Runtime
 from tidegate.spec.resolve import PoolKey, PoolSpec
 
 LOOK_S = 2.0  # a cluster that takes longer to answer is not seen this time
-
-
-@dataclass(slots=True)
-class Traffic:
-    """The gateway's servers as last seen, for probe scripts that ask about their replica."""
-
-    servers: Mapping[str, ServerSeen] = field(default_factory=dict)
-
-    def of(self, replica: str) -> dict[str, float]:
-        """What was measured of a replica; empty when it is not in the balancer."""
-        server = self.servers.get(replica)
-        if server is None:
-            return {}
-        counts: dict[str, float] = {"in_flight": server.in_flight, "finished": server.finished, "failed": server.failed}
-        return counts | ({"answer_s_mean": server.service_s_sum / server.finished} if server.finished else {})
 
 
 @dataclass(slots=True)
@@ -54,17 +39,12 @@ class Observer:
     unstartable: dict[str, ReplicaSeen] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     gateway_closed: bool = False
-    upstreams: dict[str, Upstream] = field(default_factory=dict)
-    traffic: Traffic = field(default_factory=Traffic)
     _watched: set[str] = field(default_factory=set)
 
     def know(self, pools: Iterable[PoolSpec]) -> None:
         """Remember what each revision is, so that replicas of an old one are probed by their own rules."""
         for pool in pools:
             self.revisions[(pool.key, pool.revision)] = pool
-            route = pool.service.route
-            host = route.hosts[0].replace("*", "any", 1) if route.hosts else ""
-            self.upstreams[pool.key.service] = Upstream(f"{self.gateway_url}{route.pathPrefix.rstrip('/')}/", host)
 
     async def look(self, intents: tuple[Intent, ...]) -> Observed:
         """One observation of everything."""
@@ -96,9 +76,7 @@ class Observer:
         if self.gateway_closed:
             return GatewaySeen("closed"), {}
         try:
-            seen, loads = await asyncio.wait_for(self.gateway.observe(), LOOK_S)
-            self.traffic.servers = seen.servers
-            return seen, loads
+            return await asyncio.wait_for(self.gateway.observe(), LOOK_S)
         except (TidegateError, TimeoutError, OSError) as error:
             self.faults["gateway"] = str(error) or f"no answer within {LOOK_S:g} s"
             return None, {}
@@ -138,9 +116,6 @@ class Observer:
             rollout=service.rollout,
             uses=service.uses,
             gateway=self.gateway_url,
-            pool=seen.key.pool,
-            revision=seen.revision,
-            upstreams={name: self.upstreams[name] for name in service.uses if name in self.upstreams},
         )
 
     def _unwatch(self, seen: tuple[ReplicaSeen, ...], clusters: Mapping[str, ClusterSeen]) -> None:

@@ -22,7 +22,7 @@ from tidegate.base.errors import ControlError
 from tidegate.control.act import Actor
 from tidegate.control.diff import changes
 from tidegate.control.live import Live
-from tidegate.control.observe import Observer, Traffic
+from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
@@ -99,9 +99,7 @@ def _assemble(
     on_status: Callable[[Status], None],
 ) -> Live:
     wake = asyncio.Event()
-    traffic = Traffic()
-    prober = AsyncProber(on_change=wake.set, traffic=traffic.of)
-    observer = Observer(clock, {}, prober, gateway, gateway.settings.url, traffic=traffic)
+    observer = Observer(clock, {}, AsyncProber(on_change=wake.set), gateway, gateway.settings.url)
     return Live(
         specs=specs,
         memory=journal.load_memory() or Memory(),

@@ -28,14 +28,6 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
-    """Run the liveness remedy script of a replica, then judge its liveness anew."""
-
-    replica: str
-    cluster: str
-
-
-@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop a replica: preStop, SIGTERM, SIGKILL after `grace_s`; everything of it is gone afterwards."""
 
@@ -60,4 +52,4 @@ class Publish:
     snapshot: Snapshot
 
 
-Action = Start | Prepare | Remedy | Stop | Forget | Publish
+Action = Start | Prepare | Stop | Forget | Publish

@@ -141,11 +141,11 @@ class Options:
 def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, home: str = "") -> Options:
     """Filter and order clusters for a pool. `home` is the region of the gateway, whose users are near it."""
     spec = pool.placement
-    if spec.clusters:
-        named = {c.metadata.name: c for c in clusters}
-        allowed = [named[n] for n in spec.clusters if n in named and _tolerates(pool, named[n])]
-    else:
-        allowed = sorted((c for c in clusters if _tolerates(pool, c)), key=lambda c: _rank(pool, c, home))
+    named = {c.name: c for c in clusters}
+    candidates = [named[n] for n in spec.clusters if n in named] if spec.clusters else list(clusters)
+    allowed = [c for c in candidates if _tolerates(pool, c)]
+    if not spec.clusters:
+        allowed.sort(key=lambda c: _rank(pool, c, home))
     return Options(tuple(c.name for c in allowed), most_in_one(pool, wanted), spec.spread.minClusters)
 
 
@@ -164,8 +164,6 @@ def _rank(pool: PoolSpec, cluster: Cluster, home: str) -> tuple[float, float, st
 
 def _tolerates(pool: PoolSpec, cluster: Cluster) -> bool:
     spec = pool.placement
-    if not cluster.spec.taints and not spec.clusterSelector:
-        return True
     selected = all(cluster.metadata.labels.get(k) == v for k, v in spec.clusterSelector.items())
     return selected and set(cluster.spec.taints) <= set(spec.tolerations)
 

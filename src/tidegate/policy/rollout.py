@@ -329,7 +329,7 @@ class _Walk:
         m, forward = self.m, self.m.phase in FORWARD
         main = m.target if forward else m.stable
         standing = tuple(
-            s if forward or s.memory.revision == main else replace(s, stale=True) for s in self.facts.standing
+            replace(s, stale=s.stale or (not forward and s.memory.revision != main)) for s in self.facts.standing
         )
         vacancies = self.vacancies
         if m.phase in BACK:

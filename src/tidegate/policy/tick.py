@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.model.actions import Action, Forget, Prepare, Publish, Remedy, Start, Stop
+from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import Memory, PoolMemory, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
@@ -104,21 +104,18 @@ class _Work:
 
     def live(self) -> None:
         """Let every replica take one step; note start-up times and the places crashes leave."""
-        for key, names in self.names.items():
-            spec = self.declared.get(key)
-            verify = spec is not None and spec.service.rollout.verify is not None
-            for name in names:
-                self._step(name, verify=verify)
+        for name, memory in self.replicas.items():
+            visible = memory.cluster in self.observed.clusters
+            spec = self.declared.get(memory.key)
+            verify = spec is not None and spec.service.rollout.verify is not None and memory.revision != STATIC
+            step = lifecycle.advance(
+                memory, self.seen.get(name), cluster_seen=visible, at=self.observed.at, verify=verify
+            )
+            self.replicas[name] = step.memory
+            self._leave(memory.key, step.vacancy)
+            if memory.ready_at is None and step.memory.ready_at is not None:
+                self._measured(step.memory)
         self._remedies()
-
-    def _step(self, name: str, *, verify: bool) -> None:
-        memory, at = self.replicas[name], self.observed.at
-        visible, verify = memory.cluster in self.observed.clusters, verify and memory.revision != STATIC
-        step = lifecycle.advance(memory, self.seen.get(name), cluster_seen=visible, at=at, verify=verify)
-        self.replicas[name] = step.memory
-        self._leave(memory.key, step.vacancy)
-        if memory.ready_at is None and step.memory.ready_at is not None:
-            self._measured(step.memory)
 
     def _remedies(self) -> None:
         """Replace replicas whose liveness failed, never more than the pool's share at a time."""
@@ -128,9 +125,6 @@ class _Work:
                 continue
             pool = self.declared.get(memory.key)
             if pool is None or not self._may_remedy(pool):
-                continue
-            if pool.service.probes.liveness and pool.service.probes.liveness.remedy == "script":
-                self.actions.append(Remedy(name, memory.cluster))
                 continue
             step = lifecycle.sicken(memory, seen.detail, self.observed.at)
             self.replicas[name] = step.memory
@@ -157,29 +151,25 @@ class _Work:
         self.pools[memory.key] = replace(pool, startups_s={**pool.startups_s, memory.cluster: times})
 
     def by_pool(self) -> dict[PoolKey, list[routing.Replica]]:
-        """What is there now, for the routing."""
-        return {
-            key: [(n, self.replicas[n], self.seen.get(n)) for n in names if n in self.replicas]
-            for key, names in self.names.items()
-        }
+        grouped: dict[PoolKey, list[routing.Replica]] = {}
+        for name, memory in self.replicas.items():
+            if memory.state is not GONE:
+                grouped.setdefault(memory.key, []).append((name, memory, self.seen.get(name)))
+        return grouped
 
     # -- pools ---------------------------------------------------------------------------------------------------
 
     def account(self) -> None:
         """Charge what is there to the quotas, and note what draining replicas will give back."""
-        for key, names in self.names.items():
-            spec = self.declared.get(key)
-            for name in names if spec is not None else ():
-                self._charge(name, self.replicas[name], spec)
-
-    def _charge(self, name: str, memory: ReplicaMemory, spec: PoolSpec) -> None:
-        if memory.state is GONE:
-            return
-        self.room.charge(memory.cluster, spec)
-        if name not in self.seen:
-            self.room.assume(memory.cluster, spec)
-        elif memory.state is DRAINING:
-            self.room.expect(memory.cluster, spec.resources)
+        for name, memory in self.replicas.items():
+            spec = self.declared.get(memory.key)
+            if spec is None or memory.state is GONE:
+                continue
+            self.room.charge(memory.cluster, spec)
+            if name not in self.seen:
+                self.room.assume(memory.cluster, spec)
+            if memory.state is DRAINING and name in self.seen:
+                self.room.expect(memory.cluster, spec.resources)
 
     def pool(self, spec: PoolSpec, scale: Scale) -> PoolPlan:
         """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
@@ -200,8 +190,7 @@ class _Work:
             self.wake.append(need.blocked_until)
         self.pools[spec.key] = replace(self.pools[spec.key], scale=result.memory, vacancies=need.vacancies)
         placed = self._place(spec, need.start, choice, standing)
-        if placed:
-            self._start(spec, placed, need.starts)
+        self._start(spec, placed, need.starts)
         pending = need.start - len(placed)
         if pending and not self._stay(standing):
             self._displace(spec, pending, choice, standing, placed)
@@ -216,8 +205,7 @@ class _Work:
         pool, seen = self.pools[spec.key], self.observed
         facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents)
         roll = rollout.advance(spec, pool.rollout, facts)
-        if roll.memory is not pool.rollout:
-            self.pools[spec.key] = replace(pool, rollout=roll.memory)
+        self.pools[spec.key] = replace(pool, rollout=roll.memory)
         self.held |= roll.held
         self.rollouts += roll.moves
         if roll.look_again_at is not None:
@@ -235,8 +223,6 @@ class _Work:
 
     def _open(self, choice: placement.Options) -> placement.Options:
         """Without the clusters that an operator drains."""
-        if not self.drained:
-            return choice
         return replace(choice, order=tuple(c for c in choice.order if c not in self.drained))
 
     def _displace(
@@ -394,9 +380,8 @@ class _Work:
 
     def retire_undeclared(self) -> None:
         """Drain the replicas of services and pools that are no longer declared."""
-        for name in (n for key, names in self.names.items() if key not in self.pools for n in names):
-            memory = self.replicas[name]
-            if memory.state is not GONE and memory.revision != STATIC:
+        for name, memory in self.replicas.items():
+            if memory.key not in self.pools and memory.state is not GONE and memory.revision != STATIC:
                 self.replicas[name] = lifecycle.retire(memory, "no longer declared", self.observed.at)
 
     def stop_drained(self) -> None:

@@ -63,9 +63,6 @@ class Prober(Protocol):
     def prepare(self, replica: str) -> None:
         """Run the prepare steps, in order, then the rollout's verify script. Repeating changes nothing."""
 
-    def remedy(self, replica: str) -> None:
-        """Run the liveness remedy script, then judge liveness anew. Repeating while it runs changes nothing."""
-
     def forget(self, replica: str) -> None:
         """Stop probing. Unknown ids are ignored."""
 

@@ -19,9 +19,7 @@ from tidegate.base.streams import stream
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.sim.engine import IntervalStats, Pool
 from tidegate.sim.histogram import Histogram
-from tidegate.sim.rates import mean_rates
-from tidegate.sim.requests import Requests, ServiceTime
-from tidegate.sim.trace import Trace
+from tidegate.sim.requests import Requests
 from tidegate.spec.resolve import PoolSpec
 
 Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]
@@ -106,7 +104,7 @@ def play(
 ) -> Outcome:
     """Run one pool from second 0 to `how.until_s`, asking `scale` every `how.tick_s`.
 
-    `memory` is what the policy knows already (see `learn`).
+    `memory` is what the policy knows already.
     """
     run = _Run(spec, how)
     points: list[Point] = []
@@ -125,47 +123,6 @@ def play(
         tick += 1
         run.advance(min(tick * how.tick_s, how.until_s), requests)
     return run.outcome(tuple(points))
-
-
-def learn(
-    spec: PoolSpec, before: Trace, work: ServiceTime, scale: Scale, how: Play, every_s: float = 30.0
-) -> ScaleMemory:
-    """What a policy remembers after `before`, which ends at second 0 of `how`.
-
-    It is shown measurements (Poisson counts, mean service times) of a pool that is always large enough; nothing is
-    simulated request by request.
-    """
-    rng = stream(how.seed, "history")
-    memory = ScaleMemory()
-    square = work.mean_s**2 * (1 + work.cv**2)
-    for index, rate in enumerate(mean_rates(before.points(), every_s, before.length_s)):
-        arrivals = _poisson(rng, rate * every_s)
-        busy = min(round(arrivals / every_s * work.mean_s), spec.scaling.maxReplicas * spec.concurrency)
-        load = IntervalStats(
-            at=how.epoch - before.length_s + (index + 1) * every_s,
-            interval_s=every_s,
-            arrivals=arrivals,
-            finished=arrivals,
-            in_time=arrivals,
-            in_flight=busy,
-            service_s_sum=arrivals * work.mean_s,
-            service_s2_sum=arrivals * square,
-            busy_slot_s=arrivals * work.mean_s,
-        )
-        there = memory.wanted or math.ceil(busy / spec.concurrency) or 1
-        memory = scale(ScaleInput(load.at, spec, load, there, (), how.startup_s), memory).memory
-    return memory
-
-
-def _poisson(rng: random.Random, mean: float) -> int:
-    """A Poisson number; above 500 the normal one, which is as good there."""
-    if mean > 500:
-        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
-    limit, count, product = math.exp(-mean), 0, rng.random()
-    while product > limit:
-        count += 1
-        product *= rng.random()
-    return count
 
 
 @dataclass(slots=True)

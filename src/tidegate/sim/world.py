@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from tidegate.base.streams import stream
 from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
@@ -19,8 +20,9 @@ from tidegate.model.observed import Observed
 from tidegate.model.plan import Tick
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.model.snapshot import Snapshot
+from tidegate.policy.scaling import learn
 from tidegate.policy.tick import tick
-from tidegate.sim import checks
+from tidegate.sim import checks, history
 from tidegate.sim.engine import Pool
 from tidegate.sim.faults import Fault
 from tidegate.sim.front import Front
@@ -29,12 +31,15 @@ from tidegate.sim.places import Body, Places
 from tidegate.sim.requests import Requests
 from tidegate.sim.result import Result
 from tidegate.sim.scenario import Scenario
+from tidegate.sim.trace import Trace
 from tidegate.spec.resolve import PoolKey
 
 PUBLISH_S = 0.05  # until the gateway has taken a snapshot over
 REACT_S = 0.5  # a replica's change is seen this much later: the live loop's tick
 LEAST_STEP_S = 0.25
 STARTUPS_KNOWN = 5
+FIRST_S = 300.0  # the mean of this first part is taken for the load before it
+LEAD_S = 600.0
 IMAGINED_SHARE = 0.7  # at the beginning the pool stands as if it had been run at this share of its slots
 
 
@@ -230,17 +235,24 @@ class World:
         return slow, 2 * here.get(body.cluster, there.get(self.home, 0.0))
 
     def _known(self, key: PoolKey) -> PoolMemory:
-        """A system that has run before has measured start-up times."""
+        """A system that has run before has measured start-up times, and the load of the last minutes."""
         if not self.places.clusters:
             return PoolMemory()
         times = tuple(self._startup_s(key) for _ in range(STARTUPS_KNOWN))
-        return PoolMemory(startups_s={self.home: times})
+        made = PoolMemory(startups_s={self.home: times})
+        trace = self.scenario.loads.get(key)
+        if self.scenario.scale is not None or trace is None:
+            return made
+        before = Trace("before", LEAD_S, (trace.between(0.0, max(FIRST_S, trace.bin_s)).mean_rps,))
+        rng = stream(self.scenario.seed, f"history {key}")
+        measured = history.loads(before, self.scenario.work[key], rng, ends_at=self.epoch, every_s=LEAD_S / 40)
+        return replace(made, scale=learn(self.specs[key], measured, max(times)))
 
     def _furnish(self) -> None:
         """Let replicas stand ready at second 0, as many as the first minutes need; within the room there is."""
         for key, spec in self.specs.items():
             trace = self.scenario.loads.get(key)
-            first = trace.between(0.0, max(300.0, trace.bin_s)).mean_rps if trace else 0.0
+            first = trace.between(0.0, max(FIRST_S, trace.bin_s)).mean_rps if trace else 0.0
             work_s = self.scenario.work[key].mean_s if trace else 0.0
             needed = math.ceil(first * work_s / spec.concurrency / IMAGINED_SHARE)
             count = max(spec.scaling.minReplicas, min(spec.scaling.maxReplicas, needed))

@@ -1,0 +1,95 @@
+"""`tidegate simulate`: what a policy would cost and keep, before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.options import FilesOption, JsonOption
+
+Many = list[str] | None
+
+
+def register(app: typer.Typer) -> None:
+    app.command("simulate")(simulate)
+
+
+def simulate(
+    files: FilesOption,
+    trace: Annotated[
+        list[str],
+        typer.Option(
+            help="Requests: a CSV, access log or Prometheus answer, or a shape such as sine:mean=20,period=1d; "
+            "SERVICE=... for one of several services."
+        ),
+    ],
+    service_time: Annotated[
+        Many,
+        typer.Option(help="Seconds of work a request is: MEAN[,CV], or a file of measured ones; [SERVICE[/POOL]=]..."),
+    ] = None,
+    startup: Annotated[str, typer.Option(help="Time from the order to a ready replica: MEAN[,CV].")] = "30s,0.2",
+    share: Annotated[
+        Many, typer.Option(help="Share of a service's requests that are for one of its pools: SERVICE/POOL=10%.")
+    ] = None,
+    scale: Annotated[float, typer.Option(help="Play the trace at so many times its rate.")] = 1.0,
+    begin: Annotated[str | None, typer.Option("--from", help="Leave out what comes before this time of it.")] = None,
+    until: Annotated[str | None, typer.Option(help="Leave out what comes after this time of it.")] = None,
+    measure_from: Annotated[
+        str | None,
+        typer.Option(help="Count from this time of the run on. Default: after 5% of it, at most 30 minutes."),
+    ] = None,
+    patience: Annotated[str | None, typer.Option(help="Clients leave after this time.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Another policy in place of Tidegate's (see --compare), or manifests to compare with."),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            help="Play the same requests under other policies, too: all, or some of static, static-mean, static:N, "
+            "hpa, hpa-demand, kpa, cron-hpa, rayserve, skyserve, clairvoyant, by comma."
+        ),
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="What goes wrong and when, a YAML file.")] = None,
+    tick: Annotated[str | None, typer.Option(help="Longest time between two decisions. Default: by length.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed is the same run.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when the promise is not kept.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with charts to this file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a policy would cost and keep on a load.
+
+    Every request is simulated, and the policy that decides is the very one that runs live.
+    """
+    from tidegate.cli import simulate as work
+    from tidegate.cli.output import warn
+
+    asked = work.Asked(
+        files=tuple(files),
+        traces=tuple(trace),
+        service_times=tuple(service_time or ()),
+        startup=startup,
+        shares=tuple(share or ()),
+        scale=scale,
+        begin=begin,
+        until=until,
+        measure_from=measure_from,
+        patience=patience,
+        faults=faults,
+        tick=tick,
+        seed=seed,
+    )
+    runs = work.play_all(asked, baseline, compare, work.command_line(seed))
+    result = runs[0].result
+    if html is not None:
+        work.write_page(html, runs, asked)
+        typer.echo(f"wrote {html}", err=True)
+    warn(result.warnings)
+    if as_json:
+        typer.echo(work.as_json(runs))
+    else:
+        work.show(runs)
+    if strict and not result.kept:
+        raise typer.Exit(1)

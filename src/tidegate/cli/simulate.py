@@ -1,0 +1,422 @@
+"""What `tidegate simulate` does: puts scenarios together from what was asked, plays them, prints what they gave."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tidegate.base.errors import TidegateError
+from tidegate.base.units import format_seconds, parse_ratio, parse_seconds
+from tidegate.cli.output import clean, console
+from tidegate.sim import baselines, clairvoyant, faults, page, shapes, trace_files
+from tidegate.sim.histogram import Histogram
+from tidegate.sim.page import Run
+from tidegate.sim.requests import Requests, ServiceTime
+from tidegate.sim.result import QUANTILES, PoolResult
+from tidegate.sim.scenario import Scenario, Startup
+from tidegate.sim.single import Play, Scale
+from tidegate.sim.trace import Trace
+from tidegate.sim.world import World
+from tidegate.spec.load import load
+from tidegate.spec.resolve import DEFAULT_POOL, PoolKey, PoolSpec, Specs
+
+OURS = "tidegate"
+CLAIRVOYANT = "clairvoyant"
+COMPARED = ("static", "hpa", "hpa-demand", "kpa", "cron-hpa", "rayserve", "skyserve", CLAIRVOYANT)
+GUESSED_PART = 0.25  # of the promise is taken for the mean service time when none is given
+DEFAULT_CV = 0.5
+MOST_EVENTS = 8
+LEAD_SHARE, LEAD_S = 0.05, 1800.0  # not counted at the beginning, unless told otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options, as text."""
+
+    files: tuple[str, ...]
+    traces: tuple[str, ...]
+    service_times: tuple[str, ...] = ()
+    startup: str = "30s,0.2"
+    shares: tuple[str, ...] = ()
+    scale: float = 1.0
+    begin: str | None = None
+    until: str | None = None
+    measure_from: str | None = None
+    patience: str | None = None
+    faults: Path | None = None
+    tick: str | None = None
+    seed: int = 1
+
+
+class CannotSimulate(TidegateError):
+    """What was asked for does not make a run."""
+
+
+# -- putting it together -------------------------------------------------------------------------------------------
+
+
+def scenario(asked: Asked, files: Sequence[str], repeat: str) -> tuple[Scenario, tuple[str, ...]]:
+    """The run that was asked for, and sentences on what was assumed.
+
+    Raises:
+        TidegateError: manifests, traces or options cannot be used.
+    """
+    loaded = load(files)
+    specs = loaded.specs
+    keys = [p.key for p in specs.pools]
+    loads = _loads(asked, specs)
+    work, notes = _work(asked, specs, loads)
+    made = Scenario(
+        specs=specs,
+        loads=loads,
+        work=work,
+        startup=_startup(asked.startup),
+        faults=faults.read(asked.faults) if asked.faults else (),
+        patience_s=_seconds(asked.patience) if asked.patience else None,
+        seed=asked.seed,
+        tick_s=_seconds(asked.tick) if asked.tick else None,
+        repeat=repeat,
+    )
+    lead_s = min(LEAD_S, LEAD_SHARE * made.length_s)
+    made = replace(made, measure_from_s=lead_s if asked.measure_from is None else _seconds(asked.measure_from))
+    if made.measure_from_s >= made.length_s:
+        raise CannotSimulate(f"--measure-from is {asked.measure_from}, but the run ends before that. Give less.")
+    _check_faults(made, {c.name for c in specs.clusters}, {k.service for k in keys})
+    return made, notes
+
+
+def _check_faults(made: Scenario, clusters: set[str], services: set[str]) -> None:
+    for fault in made.faults:
+        where = fault.where
+        for kind, name, known in (("cluster", where.cluster, clusters), ("service", where.service, services)):
+            if name is not None and name not in known:
+                raise CannotSimulate(f"--faults: no {kind} {name!r}; there are {', '.join(sorted(known))}.")
+
+
+def _loads(asked: Asked, specs: Specs) -> dict[PoolKey, Trace]:
+    services = [s.name for s in specs.services]
+    named: dict[str, Trace] = {}
+    for text in asked.traces:
+        service, what = _named(text, services)
+        if service is None and len(services) > 1:
+            raise CannotSimulate(f"--trace {text}: which service? There are {', '.join(services)}: SERVICE=FILE.")
+        named[service or services[0]] = _cut(trace_files.read(what), asked)
+    if not named:
+        raise CannotSimulate("no --trace. Give a file, or a shape such as --trace sine:mean=20,length=1d.")
+    shares = dict(_share(text, specs) for text in asked.shares)
+    loads: dict[PoolKey, Trace] = {}
+    for pool in specs.pools:
+        trace = named.get(pool.key.service)
+        if trace is None:
+            continue
+        taken = sum(v for k, v in shares.items() if k.service == pool.key.service and k.pool != DEFAULT_POOL)
+        part = shares.get(pool.key, max(0.0, 1 - taken) if pool.key.pool == DEFAULT_POOL else 0.0)
+        if part > 0:
+            loads[pool.key] = trace.scaled(part) if part != 1 else trace
+    return loads
+
+
+def _cut(trace: Trace, asked: Asked) -> Trace:
+    if asked.begin is not None or asked.until is not None:
+        first = _seconds(asked.begin) if asked.begin else 0.0
+        trace = trace.between(first, _seconds(asked.until) if asked.until else trace.length_s)
+    return trace.scaled(asked.scale) if asked.scale != 1 else trace
+
+
+def _named(text: str, names: Sequence[str]) -> tuple[str | None, str]:
+    """`NAME=REST` when NAME is one of `names`, else (None, text); shapes and paths may hold `=` themselves."""
+    before, sign, after = text.partition("=")
+    return (before, after) if sign and before in names else (None, text)
+
+
+def _share(text: str, specs: Specs) -> tuple[PoolKey, float]:
+    keys = {str(p.key): p.key for p in specs.pools}
+    name, part = _named(text, list(keys))
+    if name is None:
+        raise CannotSimulate(f"--share {text}: expected SERVICE/POOL=SHARE; pools are {', '.join(keys)}.")
+    return keys[name], parse_ratio(part)
+
+
+def _work(
+    asked: Asked, specs: Specs, loads: Mapping[PoolKey, Trace]
+) -> tuple[dict[PoolKey, ServiceTime], tuple[str, ...]]:
+    names = [*(str(p.key) for p in specs.pools), *(s.name for s in specs.services)]
+    given = dict(_named(text, names) for text in asked.service_times)
+    work, notes = {}, []
+    for pool in specs.pools:
+        if pool.key not in loads:
+            continue
+        text = given.get(str(pool.key)) or given.get(pool.key.service) or given.get(None)
+        if text is None:
+            mean_s = GUESSED_PART * pool.promise.within
+            notes.append(
+                f"{pool.key}: no --service-time; {format_seconds(mean_s)} (a quarter of the promise) is assumed. "
+                "Give the measured mean and variation: every number here depends on it."
+            )
+            text = f"{mean_s}"
+        work[pool.key] = _service_time(text)
+    return work, tuple(notes)
+
+
+def _service_time(text: str) -> ServiceTime:
+    path = Path(text)
+    if path.is_file():
+        return _measured(path)
+    mean, _, cv = text.partition(",")
+    made = ServiceTime(_seconds(mean), float(cv) if _is_number(cv) else DEFAULT_CV)
+    if made.mean_s <= 0 or (cv and not _is_number(cv)):
+        raise CannotSimulate(f"--service-time {text}: expected MEAN[,CV] such as 800ms,0.5, or a file of seconds.")
+    return made
+
+
+def _measured(path: Path) -> ServiceTime:
+    """Seconds, one a line; a header and comments are skipped, of several columns the first that is a number counts."""
+    lines = path.read_text().splitlines()
+    rows = [line.split(",") for line in lines if line.strip() and not line.startswith("#")]
+    seconds = [next((float(c) for c in row if _is_number(c)), None) for row in rows]
+    known = [s for s in seconds if s is not None]
+    if not known or min(known) < 0:
+        raise CannotSimulate(f"--service-time {path}: holds no seconds >= 0, one a line.")
+    return ServiceTime.empirical(known)
+
+
+def _seconds(text: str) -> float:
+    """A duration; a bare number is seconds."""
+    return parse_seconds(float(text) if _is_number(text) else text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _startup(text: str) -> Startup:
+    mean, _, cv = text.partition(",")
+    if cv and not _is_number(cv):
+        raise CannotSimulate(f"--startup {text}: expected MEAN[,CV] such as 120s,0.2.")
+    return Startup(_seconds(mean), float(cv) if cv else 0.2)
+
+
+# -- playing it ----------------------------------------------------------------------------------------------------
+
+
+def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: str) -> list[Run]:
+    """Every run that was asked for, the one that it is about first."""
+    made, notes = scenario(asked, asked.files, repeat)
+    names = _compared(compare)
+    jobs: list[tuple[str, str, Scenario, str | None]] = [(OURS, "the policy that runs live", made, None)]
+    if baseline is not None and Path(baseline).exists():
+        other = scenario(asked, [baseline], repeat)[0]
+        jobs.append((Path(baseline).stem, "Tidegate with these manifests", other, None))
+    elif baseline is not None and not names:
+        jobs = [(baseline, baselines.title(baseline), made, baseline)]
+    elif baseline is not None and baseline not in names:
+        names = (baseline, *names)
+    jobs += [(n, _title(n), made, n) for n in names if n != OURS]
+    runs = []
+    with _progress(jobs) as advance:
+        for name, title, one, policy in jobs:
+            told = replace(one, scale=_policies(one, policy)) if policy else one
+            runs.append(Run(name, title, World(told).run(advance)))
+    first = runs[0]
+    runs[0] = replace(first, result=replace(first.result, warnings=(*notes, *first.result.warnings)))
+    return runs
+
+
+def _compared(compare: str | None) -> tuple[str, ...]:
+    if compare is None:
+        return ()
+    return COMPARED if compare == "all" else tuple(filter(None, (n.strip() for n in compare.split(","))))
+
+
+def _title(name: str) -> str:
+    return "knows the future: the bound" if name == CLAIRVOYANT else baselines.title(name)
+
+
+def _policies(made: Scenario, name: str) -> dict[PoolKey, Scale]:
+    """The policy `name` for every pool; pools without load keep their least number."""
+    return {pool.key: _policy(made, pool, name) for pool in made.specs.pools}
+
+
+def _policy(made: Scenario, pool: PoolSpec, name: str) -> Scale:
+    if pool.key not in made.loads:
+        return baselines.baseline(f"static:{pool.scaling.minReplicas}", _nothing())
+    trace, work = made.loads[pool.key], made.work[pool.key]
+    measured = trace.between(made.measure_from_s, trace.length_s) if made.measure_from_s else trace
+    before = trace.between(0.0, made.measure_from_s) if made.measure_from_s >= trace.bin_s else trace
+    if name == CLAIRVOYANT:
+        return _bound(made, pool, trace, work)
+    return baselines.baseline(name, baselines.Case(measured, before, work.mean_s, pool.concurrency))
+
+
+def _nothing() -> baselines.Case:
+    empty = Trace("none", 60.0, (0.0,))
+    return baselines.Case(empty, empty, 1.0, 1)
+
+
+def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> Scale:
+    queue = pool.service.queue
+    patience_s = made.patience_s or pool.service.requestTimeoutSeconds
+    how = Play(
+        until_s=trace.length_s,
+        startup_s=made.startup_of(pool.key).mean_s,
+        tick_s=max(5.0, made.longest_tick_s),
+        measure_from_s=made.measure_from_s,
+        patience_s=min(patience_s, queue.maxWaitSeconds or pool.promise.within),
+        initial=max(1, int(trace.rates[0] * work.mean_s / pool.concurrency / 0.7)),
+        epoch=made.epoch,
+        seed=made.seed,
+    )
+    return clairvoyant.bound(pool, trace, work.mean_s, lambda: Requests(trace.points(), work, made.seed), how).plan
+
+
+@contextmanager
+def _progress(jobs: Sequence[tuple[str, str, Scenario, str | None]]) -> Iterator[Callable[[float], None]]:
+    """A bar on the standard error stream, for people."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("simulating {task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    lengths = [one.length_s for _, _, one, _ in jobs]
+    with bar:
+        task = bar.add_task(jobs[0][0], total=sum(lengths))
+        done, last = [0.0], [0.0]
+
+        def advance(second: float) -> None:
+            if second < last[0]:  # the next job began
+                done[0] += last[0]
+            last[0] = second
+            at = sum(1 for i in range(len(lengths)) if sum(lengths[: i + 1]) <= done[0] + 1e-6)
+            bar.update(task, completed=done[0] + second, description=jobs[min(at, len(jobs) - 1)][0])
+
+        yield advance
+
+
+def command_line(seed: int) -> str:
+    """The command that repeats this run."""
+    words = ["tidegate", *sys.argv[1:]] if len(sys.argv) > 1 else ["tidegate", "simulate"]
+    seeded = any(w == "--seed" or w.startswith("--seed=") for w in words)
+    return shlex.join(words if seeded else [*words, "--seed", str(seed)])
+
+
+# -- telling it ----------------------------------------------------------------------------------------------------
+
+
+def show(runs: Sequence[Run]) -> None:
+    """Tables for people: the run pool by pool, then the comparison."""
+    from rich.table import Table
+
+    out = console()
+    priced = any(r.result.cost for r in runs)
+    for pool in runs[0].result.pools:
+        table = Table(title=f"{clean(str(pool.key))} under {clean(runs[0].name)}", title_justify="left", box=None)
+        table.add_column("", style="dim")
+        table.add_column("")
+        for name, value in _facts(pool, priced):
+            table.add_row(name, value)
+        out.print(table)
+    if len(runs) > 1:
+        out.print(_comparison(runs, priced))
+    events = runs[0].result.events
+    for at, text in events[:MOST_EVENTS]:
+        out.print(f"[dim]{format_seconds(at) or '0 s':>12}[/]  {clean(text)}")
+    if len(events) > MOST_EVENTS:
+        out.print(f"[dim]{'':>12}[/]  and {len(events) - MOST_EVENTS} more")
+
+
+def _facts(pool: PoolResult, priced: bool) -> list[tuple[str, str]]:
+    total = pool.total
+    verdict = "[green]kept[/]" if pool.kept else "[red]broken[/]"
+    fates = ((total.refused, "refused"), (total.gave_up, "gave up"), (total.failed, "failed"))
+    lost = ", ".join(f"{n:,} {word}" for n, word in fates if n)
+    promise = f"{percent(pool.promised)} within {pool.within_s:g} s promised"
+    facts = [
+        ("promise", f"{verdict}: {percent(pool.success)} in time, {promise}"),
+        ("requests", f"{total.arrivals:,}" + (f" ({lost})" if lost else "")),
+        ("answer", _quantiles(pool.answers)),
+        ("wait", _quantiles(pool.waits)),
+        (
+            "replicas",
+            f"{pool.replica_hours:,.1f} hours, at most {pool.most}, {pool.utilization:.0%} of slots used",
+        ),
+        ("scaling", f"{pool.changes} changes, {format_seconds(pool.broken_s) or '0 s'} of broken promise"),
+    ]
+    return [*facts, ("cost", f"{pool.cost:,.2f}")] if priced else facts
+
+
+def _quantiles(times: Histogram) -> str:
+    return ", ".join(f"p{q * 100:g} {format_seconds(times.quantile_s(q))}" for q in QUANTILES)
+
+
+def _comparison(runs: Sequence[Run], priced: bool) -> object:
+    from rich.table import Table
+
+    table = Table(title="The same requests under other policies", title_justify="left", box=None)
+    relative = f"x {clean(runs[0].name)}"
+    heads = ["policy", "in time", "promise", "replica-hours", relative, "slots used", "broken", "changes"]
+    for head in [*heads, "cost"] if priced else heads:
+        table.add_column(head, justify="left" if head == "policy" else "right")
+    base = runs[0].result.replica_hours or 1.0
+    for run in runs:
+        r = run.result
+        row = [
+            clean(run.name),
+            percent(r.success),
+            "[green]kept[/]" if r.kept else "[red]broken[/]",
+            f"{r.replica_hours:,.1f}",
+            f"{r.replica_hours / base:.2f}",
+            f"{r.utilization:.0%}",
+            format_seconds(sum(p.broken_s for p in r.pools)) or "0 s",
+            str(sum(p.changes for p in r.pools)),
+        ]
+        table.add_row(*row, *([f"{r.cost:,.2f}"] if priced else []))
+    return table
+
+
+def percent(share: float) -> str:
+    """Rounded down, so that nothing below a promise reads as if it kept it.
+
+    >>> percent(0.99949999)
+    '99.949%'
+    """
+    return f"{int(share * 100_000 + 1e-9) / 1000:.3f}%"
+
+
+def as_json(runs: Sequence[Run]) -> str:
+    """The first run, and the others under `compare`."""
+    body = {"policy": runs[0].name} | runs[0].result.numbers()
+    if len(runs) > 1:
+        body["compare"] = [{"policy": r.name} | r.result.numbers() for r in runs[1:]]
+    return json.dumps(body)
+
+
+def write_page(path: Path, runs: Sequence[Run], asked: Asked) -> None:
+    """The page with charts.
+
+    Raises:
+        CannotSimulate: the file cannot be written.
+    """
+    result = runs[0].result
+    traces = ", ".join(t if shapes.is_shape(t) else Path(t).name for t in asked.traces)
+    about = f"{traces} over {format_seconds(result.length_s)}; a replica starts in {asked.startup}; seed {asked.seed}. "
+    about += "The first minutes, in which every policy only begins to learn, are drawn but not counted."
+    try:
+        path.write_text(page.page(runs, command=command_line(asked.seed), about=about), "utf-8")
+    except OSError as error:
+        raise CannotSimulate(f"cannot write {path}: {error.strerror}") from None

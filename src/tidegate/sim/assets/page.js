@@ -1,0 +1,207 @@
+"use strict";
+// Draws what `data` holds: one tab per pool, one row of the table per policy, charts that share cursor and zoom.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const PALETTE = ["#d9822b", "#7c5cd6", "#3d7edb", "#c2478f", "#6b8e23", "#8a6d5a", "#4a9fb5", "#b5524a", "#777f8a"];
+  const el = (tag, attributes = {}, ...children) => {
+    const made = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key === "style") made.style.cssText = value; else made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  };
+  const colorOf = (index) => (index === 0 ? css("--tide") : PALETTE[(index - 1) % PALETTE.length]);
+  const few = (x) => (x >= 1000 ? Math.round(x).toLocaleString("en") : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
+  const share = (x) => {
+    const digits = x >= 1 || x < 0.9 ? 1 : 3;
+    return (Math.floor(x * 100 * 10 ** digits) / 10 ** digits).toFixed(digits) + "%";
+  };
+  const span = (s) => (s >= 5400 ? (s / 3600).toFixed(1) + " h" : s >= 90 ? Math.round(s / 60) + " min" : few(s) + " s");
+  const secs = (s) => (s < 0.0005 ? "0" : s < 1 ? Math.round(s * 1000) + " ms" : few(s) + " s");
+  const money = (x) => (data.priced ? few(x) : "–");
+
+  // 24 hours, UTC; days by name where a day begins.
+  const clock = (u, ticks, axis, space, step) => ticks.map((t) => {
+    const at = new Date(t * 1000);
+    const named = (options) => at.toLocaleDateString("en", { timeZone: "UTC", ...options });
+    const day = step >= 86400 * 7 ? named({ day: "numeric", month: "short" }) : `${named({ weekday: "short" })} ${at.getUTCDate()}`;
+    if (step >= 86400 || (at.getUTCHours() === 0 && at.getUTCMinutes() === 0)) return day;
+    return at.toISOString().slice(11, step < 60 ? 19 : 16);
+  });
+
+  let pool = 0;
+  const shown = new Set(data.policies.map((_, i) => i).filter((i) => i < 3));
+  let charts = [];
+
+  const bands = (u) => {
+    const { ctx, bbox } = u;
+    ctx.save();
+    for (const fault of data.faults) {
+      const a = Math.max(u.valToPos(fault.from, "x", true), bbox.left);
+      const b = Math.min(u.valToPos(Math.max(fault.to, fault.from), "x", true), bbox.left + bbox.width);
+      if (b < bbox.left || a > bbox.left + bbox.width) continue;
+      ctx.fillStyle = css("--bad") + "22";
+      ctx.fillRect(a, bbox.top, Math.max(2, b - a), bbox.height);
+      if (u.namesFaults) {
+        ctx.fillStyle = css("--bad");
+        ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+        ctx.fillText(fault.name, a + 3, bbox.top + 12 * devicePixelRatio);
+      }
+    }
+    ctx.restore();
+  };
+
+  const chart = (host, title, series, options = {}) => {
+    const live = el("span", { class: "live" });
+    const box = el("div", { class: "chart" });
+    host.append(el("section", {}, el("h2", {}, title, live), box));
+    const ink = css("--soft"), line = css("--line");
+    const round = (t) => String(+t.toPrecision(6)).replace(/\B(?=(\d{3})+(?!\d|.*\.))/g, " ");
+    const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const format = options.format || few;
+    const refresh = (u) => {
+      const at = u.cursor.idx;
+      live.replaceChildren(...series.filter((s) => s.label).map((s, i) => {
+        const value = at == null ? null : s.values[at];
+        const text = at == null ? "" : value == null ? "–" : format(value);
+        return el("span", {}, el("i", { style: `background:${s.color}` }), s.label + " ", el("b", {}, text));
+      }));
+    };
+    const made = new uPlot({
+      width: box.clientWidth, height: options.height || 190,
+      padding: [8, 6, 0, 0],
+      legend: { show: false },
+      cursor: { sync: { key: "all", setSeries: false }, drag: { x: true, y: false }, points: { size: 6 } },
+      scales: { x: { time: true }, y: { range: options.range || ((u, low, high) => [0, Math.max(high * 1.06, 1e-9)]) } },
+      axes: [
+        { ...axis, size: 34, values: clock },
+        { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => (options.tick || round)(t)) },
+      ],
+      tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
+      series: [{}, ...series.map((s) => ({
+        label: s.label, stroke: s.color, width: s.width ?? 1.5, fill: s.fill, dash: s.dash, points: { show: false },
+        paths: s.step ? uPlot.paths.stepped({ align: 1 }) : undefined, spanGaps: false,
+      }))],
+      hooks: { drawClear: [bands], setCursor: [refresh], ready: [refresh] },
+    }, [data.pools[pool].at, ...series.map((s) => s.values)], box);
+    made.namesFaults = Boolean(options.namesFaults);
+    if (made.namesFaults) made.redraw();
+    charts.push({ made, box });
+  };
+
+  const draw = () => {
+    const here = data.pools[pool];
+    charts.forEach(({ made }) => made.destroy());
+    charts = [];
+    const host = document.getElementById("charts");
+    host.replaceChildren();
+    const first = here.runs[0];
+    const lines = [...shown].sort((a, b) => b - a).map((i) => ({ i, run: here.runs[i], label: data.policies[i].name, color: colorOf(i) }));
+    const soft = css("--soft");
+    chart(host, "Requests a second", [
+      { label: "arriving", values: here.rps, color: css("--tide"), fill: css("--tide") + "22" },
+      ...lines.slice().reverse().map((l) => ({ label: lines.length > 1 ? `lost (${l.label})` : "not answered in time", values: l.run.lost, color: lines.length > 1 ? l.color : css("--bad"), width: 1.2 })),
+    ], { namesFaults: true });
+    const replicas = lines.flatMap((l) => [
+      { label: l.i === 0 || lines.length === 1 ? `${l.label} ready` : l.label, values: l.run.ready, color: l.color, width: l.i === 0 ? 2 : 1.4, fill: l.i === 0 ? l.color + "22" : undefined, step: true },
+      ...(lines.length <= 2 && l.i === lines[lines.length - 1].i ? [{ label: "wanted", values: l.run.wanted, color: soft, width: 1.2, dash: [4, 3], step: true }] : []),
+    ]);
+    chart(host, "Replicas", [
+      ...replicas.reverse(),
+      { label: "kept busy by the load", values: here.needed, color: css("--ink"), width: 1, dash: [2, 3] },
+    ], { height: 240 });
+    chart(host, "Waiting in the queue", lines.slice().reverse().map((l) => ({ label: l.label, values: l.run.queue, color: l.color, width: 1.4 })), { height: 150 });
+    const worst = Math.min(here.promised, ...lines.flatMap((l) => l.run.ok.filter((v) => v != null)));
+    const low = Math.max(0, worst - (1 - worst) * 0.15);
+    chart(host, `Answered within ${secs(here.within)}`, [
+      ...lines.slice().reverse().map((l) => ({ label: l.label, values: l.run.ok, color: l.color, width: 1.4 })),
+      { label: "promised", values: here.at.map(() => here.promised), color: css("--bad"), width: 1, dash: [5, 4] },
+    ], { height: 150, format: share, tick: (t) => +(t * 100).toPrecision(6) + "%", range: () => [low, 1 + (1 - low) * 0.04] });
+    const costName = data.priced ? "Cost so far" : "Replica-hours so far";
+    chart(host, costName, lines.slice().reverse().map((l) => ({ label: l.label, values: l.run.cost, color: l.color, width: 1.8 })), { height: 170 });
+  };
+
+  const cards = () => {
+    const here = data.pools[pool], n = here.runs[0].numbers;
+    const card = (name, value, note, tone = "") => el("div", { class: "card" }, el("div", { class: "name" }, name),
+      el("div", { class: `value ${tone}` }, value), el("div", { class: "note" }, note));
+    const others = here.runs.slice(1).filter((r) => r.numbers.promise.kept).map((r) => r.numbers.cost || r.numbers.replica_hours);
+    document.getElementById("cards").replaceChildren(
+      card("Answered in time", share(n.success), `${share(here.promised)} promised within ${secs(here.within)}`, n.promise.kept ? "good" : "bad"),
+      card("Slots in use", (n.utilization * 100).toFixed(0) + "%", "of those that were paid for"),
+      card(data.priced ? "Cost" : "Replica-hours", data.priced ? money(n.cost) : few(n.replica_hours), `${few(n.replica_hours)} replica-hours, at most ${n.most_replicas} at once`),
+      card("Answer, p95", secs(n.answer_s.p95), `p50 ${secs(n.answer_s.p50)}, p99 ${secs(n.answer_s.p99)}`),
+      card("Wait, p95", secs(n.wait_s.p95), `p99 ${secs(n.wait_s.p99)}`),
+      card("Promise broken", span(n.broken_s), `${n.scale_actions} changes of scale`, n.broken_s ? "" : "good"),
+    );
+  };
+
+  const table = () => {
+    const host = document.getElementById("table");
+    host.replaceChildren();
+    if (data.policies.length < 2) return;
+    const here = data.pools[pool];
+    const base = here.runs[0].numbers;
+    const body = el("tbody");
+    data.policies.forEach((policy, i) => {
+      const n = here.runs[i].numbers;
+      const row = el("tr", { class: `${i === 0 ? "ours" : ""} ${shown.has(i) ? "" : "off"}`, style: `--c:${colorOf(i)}` },
+        el("td", {}, el("span", { class: "swatch" }), policy.name, el("span", { class: "title" }, policy.title)),
+        el("td", { class: n.promise.kept ? "good" : "bad" }, share(n.success)),
+        el("td", {}, data.priced ? money(n.cost) : few(n.replica_hours)),
+        el("td", {}, (n.replica_hours / base.replica_hours).toFixed(2) + "×"),
+        el("td", {}, (n.utilization * 100).toFixed(0) + "%"),
+        el("td", {}, secs(n.answer_s.p95)),
+        el("td", {}, secs(n.wait_s.p99)),
+        el("td", {}, span(n.broken_s)),
+        el("td", {}, String(n.scale_actions)));
+      row.addEventListener("click", () => {
+        if (shown.has(i) && shown.size > 1) shown.delete(i); else shown.add(i);
+        table(); draw();
+      });
+      body.append(row);
+    });
+    const heads = ["policy", "in time", data.priced ? "cost" : "replica-hours", "relative", "slots used", "answer p95", "wait p99", "broken for", "changes"];
+    host.append(el("section", {}, el("h2", {}, "The same requests under other policies"),
+      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h)))), body))),
+      el("p", { class: "hint" }, "Click a row to draw it or leave it out. Drag over a chart to zoom, double-click to see everything."));
+  };
+
+  const tabs = () => {
+    const host = document.getElementById("tabs");
+    if (data.pools.length < 2) return;
+    host.replaceChildren(...data.pools.map((p, i) => {
+      const button = el("button", { "aria-selected": String(i === pool) }, p.name);
+      button.addEventListener("click", () => { pool = i; all(); });
+      return button;
+    }));
+  };
+
+  // Zooming one chart zooms all.
+  const link = () => {
+    let busy = false;
+    charts.forEach(({ made }) => {
+      made.hooks.setScale = [(u, key) => {
+        if (key !== "x" || busy) return;
+        busy = true;
+        const { min, max } = u.scales.x;
+        charts.forEach((other) => { if (other.made !== u) other.made.setScale("x", { min, max }); });
+        busy = false;
+      }];
+    });
+  };
+  const drawAll = draw;
+  const all = () => { tabs(); cards(); table(); drawAll(); link(); };
+  all();
+  const observe = new MutationObserver(link);
+  observe.observe(document.getElementById("charts"), { childList: true });
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    charts.forEach(({ made, box }) => made.setSize({ width: box.clientWidth, height: made.height }));
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+})();

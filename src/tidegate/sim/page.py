@@ -1,0 +1,135 @@
+"""A run, or several of the same requests, as one HTML file that works without a network.
+
+Charts: uPlot (MIT), inlined from `assets`. Everything that is drawn is in the page as JSON.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from tidegate.sim.result import PoolResult, Result
+from tidegate.sim.series import Bin
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>{plot_css}{css}</style></head><body>
+<h1>{headline}</h1><p class="about">{about}</p>
+{notes}<div id="tabs" class="tabs"></div><div id="cards" class="cards"></div><div id="table"></div>
+<div id="charts"></div>
+<footer>{footer}</footer>
+<script type="application/json" id="data">{data}</script>
+<script>{plot_js}</script><script>{js}</script></body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A policy's name, a few words about it, and what it gave."""
+
+    name: str
+    title: str
+    result: Result
+
+
+def page(runs: Sequence[Run], *, command: str, about: str) -> str:
+    """The page; the first run is the one it is about, the others are beside it."""
+    result = runs[0].result
+    notes = "".join(f"<li>{html.escape(w)}</li>" for w in result.warnings)
+    return _PAGE.format(
+        title="Tidegate simulation",
+        plot_css=_asset("uPlot.min.css"),
+        css=_asset("page.css"),
+        headline=headline(runs),
+        about=html.escape(about),
+        notes=f'<ul class="notes">{notes}</ul>' if notes else "",
+        footer=f"Every request is simulated. Repeat this run: <code>{html.escape(command)}</code>",
+        data=json.dumps(_data(runs), separators=(",", ":")).replace("<", "\\u003c"),
+        plot_js=_asset("uPlot.iife.min.js").replace("</script", "<\\/script"),
+        js=_asset("page.js"),
+    )
+
+
+def headline(runs: Sequence[Run]) -> str:
+    """One sentence, as HTML."""
+    run = runs[0]
+    result, name = run.result, html.escape(run.name)
+    requests = sum(p.total.arrivals for p in result.pools)
+    tone = "" if result.kept else ' class="bad"'
+    share = f"<b{tone}>{_floor_percent(result.success)}</b>"
+    sentence = f"{name} answered {share} of {requests:,} requests in time and used <b>{result.utilization:.0%}</b> "
+    sentence += "of what was paid for"
+    others = {r.name: r.result for r in runs[1:]}
+    if "static" in others and others["static"].replica_hours:
+        saved = 1 - result.replica_hours / others["static"].replica_hours
+        word = "less" if saved >= 0 else "more"
+        sentence += f", {abs(saved):.0%} {word} than a fixed fleet for the peak"
+    return sentence + "."
+
+
+def _floor_percent(share: float) -> str:
+    """Rounded down, so that nothing below a promise reads as if it kept it."""
+    return f"{int(share * 100_000) / 1000:.3f}%"
+
+
+def _data(runs: Sequence[Run]) -> dict[str, Any]:
+    result = runs[0].result
+    priced = any(p.cost > 0 for p in result.pools)
+    return {
+        "priced": priced,
+        "policies": [{"name": r.name, "title": r.title} for r in runs],
+        "faults": [{"from": result.epoch + f.at, "to": result.epoch + f.ends, "name": f.kind} for f in result.faults],
+        "pools": [_pool([r.result.pools[i] for r in runs], result.epoch, priced) for i in range(len(result.pools))],
+    }
+
+
+def _pool(of: Sequence[PoolResult], epoch: float, priced: bool) -> dict[str, Any]:
+    first = of[0]
+    bins = first.series.bins
+    work_s = first.total.busy_slot_s / max(1, first.total.finished)
+    rates = [_rate(b.arrivals, b) for b in bins]
+    return {
+        "name": str(first.key) if first.key.pool != "default" else first.key.service,
+        "within": first.within_s,
+        "promised": first.promised,
+        "at": [round(epoch + b.at, 1) for b in bins],
+        "rps": rates,
+        "needed": [None if r is None else _short(r * work_s / first.slots) for r in rates],
+        "runs": [_lines(p, len(bins), priced) for p in of],
+    }
+
+
+def _lines(pool: PoolResult, count: int, priced: bool) -> dict[str, Any]:
+    bins = [*pool.series.bins, *[Bin(0.0)] * count][:count]
+    cost, sums = 0.0, []
+    for b in bins:
+        cost += b.cost if priced else (b.ready_s + b.starting_s + b.draining_s) / 3600
+        sums.append(_short(cost))
+    return {
+        "lost": [_rate(b.ended - b.in_time, b) for b in bins],
+        "wanted": [b.wanted if b.seconds else None for b in bins],
+        "ready": [_rate(b.ready_s, b) for b in bins],
+        "queue": [_rate(b.queued_s, b) for b in bins],
+        "ok": [round(b.in_time / b.ended, 6) if b.ended else None for b in bins],
+        "cost": sums,
+        "numbers": pool.numbers(),
+    }
+
+
+def _rate(amount: float, of: Bin) -> float | None:
+    return _short(amount / of.seconds) if of.seconds else None
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _asset(name: str) -> str:
+    return (files("tidegate.sim") / "assets" / name).read_text("utf-8")

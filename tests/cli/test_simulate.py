@@ -1,0 +1,181 @@
+"""`tidegate simulate`: traces, options, faults of the user, the table, the page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from tidegate.cli.app import build_app
+
+MANIFEST = """
+apiVersion: tidegate.dev/v1
+kind: MediaService
+metadata: {name: ocr}
+spec:
+  image: registry/ocr
+  command: [python]
+  concurrency: 2
+  promise: {within: 5s, success: 99%}
+  route: {pathPrefix: /ocr}
+  pools:
+    - {name: large, match: {pixels: {min: 1000000}}}
+  scaling: {minReplicas: 1, maxReplicas: 30}
+"""
+SPEECH = """
+---
+apiVersion: tidegate.dev/v1
+kind: MediaService
+metadata: {name: speech}
+spec: {image: registry/speech, command: [python], route: {pathPrefix: /speech}}
+"""
+CLUSTER = """
+---
+apiVersion: tidegate.dev/v1
+kind: Cluster
+metadata: {name: here}
+spec: {runtime: kubernetes, region: gz, capacity: {cpu: 64, memory: 512Gi}, price: {cpu: 0.03}}
+"""
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "ocr.yaml"
+    path.write_text(MANIFEST + CLUSTER)
+    return str(path)
+
+
+def simulate(*words: str):
+    return CliRunner().invoke(build_app(), ["simulate", *words])
+
+
+def asked(manifest: str, *words: str):
+    return simulate(
+        "-f", manifest, "--service-time", "0.8", "--tick", "5s", "--trace", "constant:mean=6,length=10m", *words
+    )
+
+
+def test_a_run_is_told_in_words(manifest):
+    out = asked(manifest).output
+    assert "ocr/default under tidegate" in out
+    assert re.search(r"promise +kept: \d+\.\d{3}% in time, 99\.000% within 5 s promised", out)
+    assert re.search(r"replicas +\d", out)
+    assert "cost" in out
+
+
+def test_json_is_repeatable_by_its_seed(manifest):
+    one, again, other = (asked(manifest, "--json", "--seed", s).stdout for s in ("3", "3", "4"))
+    assert one == again != other
+    told = json.loads(one)
+    assert told["policy"] == "tidegate"
+    pool = next(p for p in told["pools"] if p["pool"] == "default")
+    assert pool["promise"]["kept"] is True
+    assert set(pool["wait_s"]) == {"p50", "p95", "p99"}
+
+
+def test_a_comparison_plays_the_same_requests_under_every_policy(manifest):
+    told = json.loads(asked(manifest, "--compare", "all", "--json").stdout)
+    names = [run["policy"] for run in told["compare"]]
+    assert names == ["static", "hpa", "hpa-demand", "kpa", "cron-hpa", "rayserve", "skyserve", "clairvoyant"]
+    requests = {run["pools"][-1]["requests"] for run in (told, *told["compare"])}
+    assert max(requests) - min(requests) <= 30, "cut into ticks differently, at the edges"
+
+
+def test_a_baseline_takes_the_place_of_the_policy(manifest):
+    told = json.loads(asked(manifest, "--baseline", "static:5", "--json").stdout)
+    assert told["policy"] == "static:5"
+    assert next(p for p in told["pools"] if p["pool"] == "default")["most_replicas"] == 5
+
+
+def test_other_manifests_are_compared_with(manifest, tmp_path):
+    other = tmp_path / "roomy.yaml"
+    other.write_text((MANIFEST + CLUSTER).replace("minReplicas: 1", "minReplicas: 12"))
+    told = json.loads(asked(manifest, "--baseline", str(other), "--json").stdout)
+    assert told["compare"][0]["policy"] == "roomy"
+    assert told["compare"][0]["replica_hours"] > 1.5 * told["replica_hours"]
+
+
+def test_size_classes_get_their_share_and_their_own_service_time(manifest):
+    words = ("--share", "ocr/large=25%", "--service-time", "ocr/large=2s,1", "--json")
+    told = json.loads(asked(manifest, *words).stdout)
+    large, default = (next(p for p in told["pools"] if p["pool"] == n) for n in ("large", "default"))
+    assert large["requests"] == pytest.approx(default["requests"] / 3, rel=0.2)
+    assert large["answer_s"]["p50"] > 1.5 * default["answer_s"]["p50"]
+
+
+def test_measured_service_times_come_from_a_file(manifest, tmp_path):
+    path = tmp_path / "seconds.csv"
+    path.write_text("seconds\n" + "\n".join(str(0.5 + i / 1000) for i in range(1000)))
+    words = ("-f", manifest, "--trace", "constant:mean=6,length=10m", "--service-time", str(path), "--json")
+    told = json.loads(simulate(*words).stdout)
+    assert next(p for p in told["pools"] if p["pool"] == "default")["answer_s"]["p50"] == pytest.approx(1.0, rel=0.1)
+
+
+def test_the_page_holds_everything_it_needs(manifest, tmp_path):
+    path = tmp_path / "run.html"
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("- {at: 5m, crash: {count: 1}}\n")
+    told = asked(manifest, "--compare", "hpa,static", "--faults", str(faults), "--html", str(path))
+    assert told.exit_code == 0, told.output
+    text = path.read_text()
+    assert not re.search(r'(src|href)="?https?:', text)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert [p["name"] for p in data["policies"]] == ["tidegate", "hpa", "static"]
+    pool = next(p for p in data["pools"] if p["name"] == "ocr")
+    assert len(pool["at"]) == len(pool["runs"][0]["ready"]) == len(pool["runs"][2]["cost"])
+    assert data["faults"][0]["name"] == "crash"
+    assert "--seed 1" in text
+
+
+def test_what_is_assumed_and_what_cannot_be_kept_is_said(manifest, tmp_path):
+    out = simulate("-f", manifest, "--trace", "constant:length=2m").stderr
+    assert "no --service-time; 1.25 s (a quarter of the promise) is assumed" in out
+    hard = simulate("-f", manifest, "--trace", "constant:length=2m", "--service-time", "4,1").stderr
+    assert "no number of replicas can keep 99.00%" in hard
+
+
+def test_strict_fails_when_the_promise_is_broken(manifest):
+    late = ("-f", manifest, "--trace", "constant:length=2m", "--service-time", "4,1", "--strict")
+    assert simulate(*late).exit_code == 1
+    assert asked(manifest, "--strict").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--trace", "nowhere.csv"], "no such file, and no shape"),
+        (["--service-time", "fast"], "expected a duration"),
+        (["--service-time", "0.8,much"], "MEAN[,CV]"),
+        (["--startup", "60s,x"], "MEAN[,CV]"),
+        (["--share", "ocr/huge=10%"], "pools are ocr/large, ocr/default"),
+        (["--compare", "vpa"], "no baseline 'vpa'"),
+        (["--measure-from", "20m"], "the run ends before that"),
+        (["--from", "30m"], "nothing lies between"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_sentence(manifest, words, says):
+    told = asked(manifest, *words)
+    assert told.exit_code in (1, 2)
+    assert says in told.stderr
+    assert "Traceback" not in told.output
+
+
+def test_faults_name_clusters_that_exist(manifest, tmp_path):
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("- {at: 1m, for: 1m, outage: {cluster: moon}}\n")
+    assert "no cluster 'moon'; there are here" in asked(manifest, "--faults", str(faults)).stderr
+
+
+def test_of_several_services_each_trace_names_its_own(tmp_path):
+    path = tmp_path / "both.yaml"
+    path.write_text(MANIFEST + SPEECH + CLUSTER)
+    common = ("-f", str(path), "--service-time", "0.5", "--json")
+    assert "which service? There are ocr, speech" in simulate(*common, "--trace", "constant").stderr
+    told = json.loads(
+        simulate(
+            *common, "--trace", "ocr=constant:mean=4,length=5m", "--trace", "speech=constant:mean=2,length=5m"
+        ).stdout
+    )
+    assert [p["requests"] > 0 for p in told["pools"] if p["pool"] == "default"] == [True, True]
