@@ -31,3 +31,72 @@ def test_missing_and_stale_loads_keep_what_there_is():
     assert world.until(2000, measured=False, every_s=10) == before
     assert world.until(2000, load_age_s=500, every_s=10) == before
     assert "stay at" in world.said
+
+
+def served(per_s: float, every_s: float = 1.0, mean_s: float = 0.8) -> dict[str, float]:
+    """A steady load: what a gateway measures in a look of `every_s`."""
+    n = per_s * every_s
+    sums = {"service_s_sum": n * mean_s, "service_s2_sum": n * mean_s * mean_s * 1.25}
+    return {"arrivals": int(n), "finished": int(n), "in_flight": int(per_s * mean_s), **sums}
+
+
+def busy_pool(**scaling: object) -> PoolWorld:
+    limits = {"maxReplicas": 100, **scaling}
+    world = PoolWorld(pool(concurrency=2, promise={"within": "5s", "success": "99.95%"}, scaling=limits))
+    world.until(300, **served(15))
+    return world
+
+
+def test_the_promise_is_staffed_with_its_numbers():
+    world = busy_pool()
+    assert 7 <= world.ready <= 10
+    assert "= 12.0 busy slots" in world.said
+    assert "99.95% within 5 s needs" in world.said
+
+
+def test_a_burst_is_answered_within_two_seconds():
+    world = busy_pool()
+    before = world.ready
+    world.look(**served(60))
+    world.look(**served(60))
+    assert world.ready >= 2 * before
+    assert "more arrives than expected" in world.said
+
+
+def test_a_burst_does_not_order_the_same_capacity_twice():
+    world = busy_pool()
+    world.obey = False  # nothing gets ready
+    for _ in range(30):
+        world.look(**served(60), queued=100)
+    assert world.last is not None
+    assert world.last.wanted < 60
+
+
+def test_a_promise_below_the_service_time_is_told():
+    world = PoolWorld(pool(promise={"within": "1s", "success": "99.9%"}, scaling={"maxReplicas": 100}))
+    world.until(60, **served(10, mean_s=2.0))
+    assert 20 < world.ready < 45
+    assert "no number of replicas keeps 99.9% within 1 s" in world.said
+
+
+def test_a_target_has_the_tolerance_of_the_hpa():
+    world = busy_pool(target={"inFlight": 0.75})
+    assert world.until(400, **served(15)) == 8  # 12 busy of 16
+    assert world.until(400, **served(16)) == 8  # 8.5 wanted, within 10%
+    assert world.until(400, **served(22)) > 10
+
+
+def test_requests_per_second_as_a_target():
+    assert busy_pool(target={"rps": 3}).ready == 5
+
+
+def test_a_schedule_raises_a_pool_that_is_not_measured():
+    window = {"from": "00:00", "to": "00:00", "timeZone": "UTC", "minReplicas": 5}
+    world = PoolWorld(pool(scaling={"schedules": [window]}), ready=1)
+    assert world.look(measured=False) == 5
+    assert "schedule" in world.said
+
+
+def test_a_preview_changes_nothing():
+    auto, preview = busy_pool(forecast="off"), busy_pool(forecast="preview")
+    assert auto.ready == preview.ready

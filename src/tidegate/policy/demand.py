@@ -18,6 +18,7 @@ from tidegate.policy import tracking
 BIN_S = 10.0
 GAP_BINS = 30  # a longer gap than this is passed over in one step
 SERVED_MAX = 5000.0  # requests that the service time is averaged over: known to 0.7% at a cv of 0.5
+KNOWN = 20.0  # requests after which the service time is what was measured
 PRIOR_SERVED = 3.0  # weight of the guess before anything was served, requests
 PRIOR_SHARE = 0.25  # that guess: a quarter of the promised time
 PRIOR_CV = 1.0
@@ -50,11 +51,12 @@ class Bin:
 def service(memory: DemandMemory, within_s: float) -> Service:
     """Mean and variation of the service time, with a guess from the promise while little was measured."""
     guess = PRIOR_SHARE * within_s
-    n = memory.served + PRIOR_SERVED
-    mean = (memory.service_s_sum + PRIOR_SERVED * guess) / n
-    second = (memory.service_s2_sum + PRIOR_SERVED * guess * guess * (1.0 + PRIOR_CV * PRIOR_CV)) / n
+    prior = PRIOR_SERVED * max(0.0, 1.0 - memory.served / KNOWN)
+    n = memory.served + prior
+    mean = (memory.service_s_sum + prior * guess) / n
+    second = (memory.service_s2_sum + prior * guess * guess * (1.0 + PRIOR_CV * PRIOR_CV)) / n
     mean = max(mean, 1e-4)
-    return Service(mean, math.sqrt(max(0.0, second / (mean * mean) - 1.0)), memory.served >= 20)
+    return Service(mean, math.sqrt(max(0.0, second / (mean * mean) - 1.0)), memory.served >= KNOWN)
 
 
 def take_in(memory: DemandMemory, load: PoolLoad) -> tuple[DemandMemory, tuple[Bin, ...]]:

@@ -130,23 +130,23 @@ def _order(serving: int, coming: Coming, wanted: int, ready_at: float) -> tuple[
 
 
 def choose(lost: Sequence[float], cost: Sequence[float], offered: float, seconds: float, allowed: float) -> int:
-    """The candidate for which its cost and what it breaks weigh least together, of those that traffic speaks for.
+    """The smallest margin that keeps the promise, of those that enough traffic speaks for.
 
-    Where some keep the promise that is the cheapest of them, or one that misses it by less than the difference in cost
-    is worth. 15 requests/s for a week are 9 million; 0.05% x 0.5 of them may be lost; 900 more (0.01%) weigh as much as
-    2% of the cost.
+    Where none does, the margin or floor for which its cost and what it breaks weigh least together: 15 requests/s for a
+    week are 9 million, and 900 of them (0.01%) beyond the allowance weigh as much as 2% of the cost.
     """
     least = CAUTIOUS - DOUBT * math.log10(1.0 + seconds / TRUST_S)
     budget = allowed * RESERVE * offered
+    eligible = [i for i, margin in enumerate(MARGINS) if margin >= least - 1e-9]
+    for i in eligible:
+        if lost[i] <= budget:
+            return i
     per_request = BROKEN_WEIGHT * max(cost[0], 1e-9) / max(offered, 1e-9)
-    best, chosen = math.inf, MARGINS.index(CAUTIOUS)
-    for i, (margin, floor) in enumerate(CANDIDATES):
-        if margin < least - 1e-9 and floor == 0.0:
-            continue
-        burden = cost[i] + per_request * max(0.0, lost[i] - budget)
-        if burden < best:
-            best, chosen = burden, i
-    return chosen
+
+    def burden(i: int) -> float:
+        return cost[i] + per_request * (lost[i] - budget if lost[i] > budget else 0.0)
+
+    return min((*eligible, *range(len(MARGINS), len(CANDIDATES))), key=burden)
 
 
 def _overload(before: float, queue: float, arrivals: float, rate: float, needs: Needs) -> tuple[float, float]:

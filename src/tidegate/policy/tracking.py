@@ -23,7 +23,7 @@ from tidegate.model.scaling import Beliefs
 # quiet filter follows a daily curve, the middle one the ten-minute changes of an inference API, the third one ramps
 # within a minute; the last one takes what it sees for a step.
 SLOPE_NOISE = (1e-6, 1e-5, 1e-4, 0.0)
-LEVEL_NOISE = (1e-5, 1e-4, 1e-3, 0.1)
+LEVEL_NOISE = (1e-5, 1e-4, 1e-3, 0.5)
 EXPECTED_NOISE = (1e-5, 1e-4, 1e-3, 0.0)  # of the level, when looking ahead: a step that was seen is over
 USUAL = (0.6, 0.3, 0.09, 0.01)  # share of time each filter is the right one
 STAY_S = 330.0  # how long traffic keeps its kind, mean
@@ -31,7 +31,7 @@ DAMPING_S = 300.0  # a slope is believed to last this long, mean
 # The spread is that of a forecast this far ahead at most. Slopes as free as the quick filters' would stray without end;
 # traffic does not. What longer start-ups need on top, the measured margin adds (300 s: cost 1.22 instead of 1.29).
 SPREAD_S_MAX = 120.0
-SURPRISE_MAX = 60.0  # squared standard deviations that one bin may count; more is all the same a surprise
+SURPRISE_MAX = 400.0  # squared standard deviations that one bin may count; more is all the same a surprise
 
 
 @dataclass(frozen=True, slots=True)

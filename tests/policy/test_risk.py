@@ -1,0 +1,54 @@
+"""Which margin is chosen, and what the imagined pools live through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tidegate.policy.price import prices, sentence
+from tidegate.policy.risk import CANDIDATES, CAUTIOUS, MARGINS, Needs, advance, choose, first_risk
+from tidegate.policy.tracking import Outlook
+
+DAY = 86400.0
+NEEDS = Needs(mean_s=0.8, cv=0.5, concurrency=2, spare=0.9, within_s=5.0, success=0.9995, startup_s=120.0)
+COST = [1.0 + 0.02 * i for i in range(len(CANDIDATES))]
+NOTHING_LOST = [0.0] * len(CANDIDATES)
+
+
+def chosen(seconds: float, lost: list[float] | None = None) -> tuple[float, float]:
+    cost = [c * seconds * 7 for c in COST]
+    return CANDIDATES[choose(lost or NOTHING_LOST, cost, 15 * seconds, seconds, 0.0005)]
+
+
+def test_a_new_service_gets_the_cautious_margin():
+    assert CANDIDATES[first_risk().chosen] == (CAUTIOUS, 0.0)
+    assert chosen(600) == (CAUTIOUS, 0.0)
+
+
+def test_caution_wears_off_with_traffic_that_lost_nothing():
+    margins = [chosen(t * DAY)[0] for t in (0.1, 0.5, 1, 2, 4, 14)]
+    assert margins == sorted(margins, reverse=True)
+    assert margins[-1] < 1
+
+
+def test_a_margin_that_broke_the_promise_is_not_used():
+    lost = [1e6 if i < 6 else 0.0 for i in range(len(CANDIDATES))]
+    assert chosen(14 * DAY, lost) == (MARGINS[6], 0.0)
+
+
+def test_a_floor_is_kept_where_no_margin_is_enough():
+    lost = [1e6] * len(MARGINS) + [1e6, 1e6, 0.0, 0.0, 0.0]
+    assert chosen(14 * DAY, lost) == CANDIDATES[len(MARGINS) + 2]
+
+
+def test_a_step_is_lost_by_the_small_margins_and_priced():
+    memory, calm = first_risk(), Outlook(15.0, 15.0, 0.3)
+    for i in range(1, 3000):
+        memory = advance(memory, 150.0, 10.0 * i, 10.0, calm, NEEDS)
+    assert not any(memory.lost)
+    for i in range(3000, 3013):  # 40% more, seen at once, served a start-up time later
+        memory = advance(memory, 210.0, 10.0 * i, 10.0, Outlook(21.0, 21.0, 0.3), NEEDS)
+    assert memory.lost[0] > 1000
+    assert memory.lost[len(MARGINS) - 1] < memory.lost[0]
+    told = sentence(prices(replace(memory, seconds=DAY), NEEDS))
+    assert told.startswith("99.95% ")
+    assert "99%" in told
