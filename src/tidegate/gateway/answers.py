@@ -27,6 +27,14 @@ HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 3
 QUEUE_FULL = Answer(503, "queue_full", "Too many requests are waiting for this service. Try again later.", 1)
 NOT_STARTED = Answer(503, "not_started", "No replica became ready in time. Try again later.", 5)
 
+# Refusals by the media screen, by status; the code is the one the screen gave (docs/screening.md).
+_CODE = "%[var(txn.media_code)]"
+MEDIA = {
+    413: Answer(413, _CODE, "There is more in this medium than the service accepts."),
+    415: Answer(415, _CODE, "The service does not accept media of this type."),
+    422: Answer(422, _CODE, "The media of this request cannot be used: missing, broken or contradictory."),
+}
+
 # What the proxy answers by itself, by status. A 503 here means that the wait in the queue was longer than allowed, or
 # that no replica could be reached.
 BY_STATUS = (
@@ -54,9 +62,9 @@ def http_error(answer: Answer) -> str:
 
 
 def _content(answer: Answer) -> str:
-    error = {"code": answer.code, "message": answer.message, "requestId": "RID"}
-    # Single quotes protect the text in the proxy's file, a percent sign would start a variable.
-    text = json.dumps({"error": error}).replace("%", "%%").replace("RID", "%[var(txn.rid)]")
+    message = answer.message.replace("%", "%%")  # a percent sign starts a variable
+    text = json.dumps({"error": {"code": answer.code, "message": message, "requestId": "%[var(txn.rid)]"}})
+    # Single quotes protect the text in the proxy's file.
     if "'" in text:
         raise ValueError(f"an answer may not hold a single quote: {text}")
     retry = "" if answer.retry_after_s is None else f" hdr retry-after {answer.retry_after_s}"

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Match, Route
+from tidegate.spec.service import Accepts, Match, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class ServiceRoute:
     pools: tuple[PoolRoute, ...]
     max_body_bytes: int
     retry: bool
+    accepts: Accepts = Accepts()
 
 
 @dataclass(frozen=True, slots=True)

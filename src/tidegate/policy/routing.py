@@ -44,6 +44,7 @@ def _service(
         pools=tuple(_pool(pool, replicas.get(pool.key, ()), last, held) for pool in pools),
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
+        accepts=service.spec.accepts,
     )
 
 

@@ -36,6 +36,7 @@ Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, max_length=253, to
 HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$")]
 MediaType = Annotated[str, StringConstraints(pattern=MEDIA_TYPE_PATTERN)]
+MediaSubtype = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")]
 NotNegative = Annotated[Number, Field(ge=0)]
 # No backslash, quote, space, query or fragment: the prefix goes into the proxy's configuration as it is.
 PathPrefix = Annotated[
@@ -110,6 +111,25 @@ class Match(Strict):
     def empty(self) -> bool:
         """True when it has no condition, so that it would take every request."""
         return self == Match(aggregate=self.aggregate)
+
+
+class Accepts(Strict):
+    """What media the service takes; others are refused by the gateway before a replica is bothered.
+
+    Of one medium, unless the name says total. A service that says nothing here and whose pools are not chosen by media
+    gets its requests unread.
+    """
+
+    pixels: Whole | None = Field(default=None, ge=1, description="width times height, at most")
+    side: Whole | None = Field(default=None, ge=1, description="longer edge in pixels, at most")
+    frames: Whole | None = Field(default=None, ge=1, description="frames of an animation or film, at most")
+    seconds: Seconds | None = Field(default=None, gt=0, description="length of sound or film, at most")
+    count: Whole | None = Field(default=None, ge=1, description="media in one request, at most")
+    totalPixels: Whole | None = Field(default=None, ge=1, description="pixels of all media of a request, at most")
+    totalSeconds: Seconds | None = Field(default=None, gt=0, description="length of all media of a request, at most")
+    kinds: tuple[Literal["image", "audio", "video"], ...] = Field(default=(), description="empty: any")
+    types: tuple[MediaSubtype, ...] = Field(default=(), description="formats: `jpeg`, `png`, `wav`; empty: any")
+    required: Flag = Field(default=False, description="a request without any medium is refused")
 
 
 class Overflow(Strict):
@@ -316,6 +336,7 @@ class MediaServiceSpec(Strict):
     placement: Placement = Field(default=Placement(), description="where they run")
     rollout: Rollout = Field(default=Rollout(), description="how a new revision replaces the old one")
     queue: Queue = Field(default=Queue(), description="the queue at the gateway")
+    accepts: Accepts = Field(default=Accepts(), description="what media it takes; the gateway refuses others")
     idempotent: Flag = Field(default=True, description="a request may be sent again to another replica if one dies")
     uses: tuple[Name, ...] = Field(default=(), description="services it calls through the gateway")
     maxBodyBytes: Bytes = Field(default=16 * 2**20, gt=0, le=2**31 - 1, description="larger requests are refused")

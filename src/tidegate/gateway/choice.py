@@ -1,0 +1,167 @@
+"""Which pool a request is for: what its media are, what the service refuses, and the pools' conditions in order. Pure.
+
+The lines stand behind `wait-for-body`, in the main proxy for small bodies and in each lane for large ones, so that
+whoever holds the whole body reads it. They set `txn.pool` to the backend's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tidegate.gateway import screening
+from tidegate.gateway.answers import MEDIA, returned
+from tidegate.gateway.names import backend_name
+from tidegate.gateway.screening import MediaLimits
+from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
+from tidegate.spec.service import Accepts, Match, Range
+
+# Subtypes under which people know a format, and the name the screen has for it.
+_SUBTYPES = {
+    "quicktime": "mov",
+    "x-matroska": "mkv",
+    "mpeg": "mp3",
+    "x-wav": "wav",
+    "wave": "wav",
+    "vnd.wave": "wav",
+    "x-m4a": "m4a",
+    "x-flac": "flac",
+    "x-ms-bmp": "bmp",
+    "jpg": "jpeg",
+    "x-icon": "ico",
+    "vnd.microsoft.icon": "ico",
+    "vnd.adobe.photoshop": "psd",
+    "heif": "heic",
+    "jp2": "jpeg2000",
+}
+_SCREENED_KINDS = ("image", "audio", "video")
+# Statuses of refusals by the screen; a code that stands here for none is answered with 422.
+_STATUS = {
+    "media_unsupported_type": 415,
+    "media_encoded": 415,
+    "media_too_many_bytes": 413,
+    "media_too_many_pixels": 413,
+    "media_too_many_frames": 413,
+    "media_too_long": 413,
+    "media_too_many": 413,
+    "media_too_complex": 413,
+}
+
+
+def screened(service: ServiceRoute) -> bool:
+    """Whether the media of its requests have to be read: it limits them, or a pool is chosen by them."""
+    if service.accepts != Accepts():
+        return True
+    return any(_needs_media(p.match) for p in service.pools if p.match is not None)
+
+
+def any_screened(snapshot: Snapshot) -> bool:
+    return any(screened(s) for s in snapshot.services)
+
+
+def choice_lines(snapshot: Snapshot) -> Iterator[str]:
+    """The lines for all services. Those with one pool and no limits cost one look into a map."""
+    yield "http-request set-var(txn.pool) var(txn.service),map_str(pools.map)"
+    yield "http-request set-var(txn.size) req.body_size"
+    yield from _screen(snapshot)
+    for service in snapshot.services:
+        yield from _pools(service)
+
+
+def fallback_lines(snapshot: Snapshot) -> Iterator[str]:
+    """A pool without a free slot sends its requests to its fallback when that one has a free slot and no queue.
+
+    Only where the pools are, so in the main proxy.
+    """
+    for service in snapshot.services:
+        for pool in service.pools:
+            if pool.fallback is None:
+                continue
+            name = backend_name(pool.key)
+            bigger = f"{service.service}.{pool.fallback}"
+            free = f"{{ be_conn_free({bigger}) gt 0 }} {{ queue({bigger}) eq 0 }}"
+            here = f"{{ var(txn.pool) -m str {name} }}"
+            yield f"http-request set-var(txn.pool) str({bigger}) if {here} {{ be_conn_free({name}) eq 0 }} {free}"
+
+
+def _needs_media(match: Match) -> bool:
+    kinds = {t.partition("/")[0] for t in match.type}
+    return bool(match.pixels or match.seconds or match.frames or kinds & set(_SCREENED_KINDS))
+
+
+def _screen(snapshot: Snapshot) -> Iterator[str]:
+    """Services with the same limits share their lines: the number of lines follows the number of different limits."""
+    groups: dict[MediaLimits, list[str]] = {}
+    for service in snapshot.services:
+        if screened(service):
+            groups.setdefault(_limits(service.accepts), []).append(service.service)
+    wanted = ("kind", "type", "pixels", "frames", "milliseconds", "total_pixels", "total_frames", "total_milliseconds")
+    for limits, names in groups.items():
+        yield from screening.screen_lines(limits, f"{{ var(txn.service) -m str {' '.join(names)} }}", wanted)
+    if groups:
+        yield "http-request set-var-fmt(txn.media_mime) %[var(txn.media_kind)]/%[var(txn.media_type)]"
+        refused = "{ var(txn.media_code) -m found } !{ var(txn.media_code) -m str ok }"
+        for status in sorted({*_STATUS.values()}):
+            codes = " ".join(code for code, s in _STATUS.items() if s == status)
+            yield f"http-request return {returned(MEDIA[status])} if {{ var(txn.media_code) -m str {codes} }}"
+        yield f"http-request return {returned(MEDIA[422])} if {refused}"
+
+
+def _limits(accepts: Accepts) -> MediaLimits:
+    return MediaLimits(
+        pixels=accepts.pixels,
+        side=accepts.side,
+        frames=accepts.frames,
+        seconds=accepts.seconds,
+        count=accepts.count,
+        total_pixels=accepts.totalPixels,
+        total_seconds=accepts.totalSeconds,
+        kinds=accepts.kinds,
+        types=tuple(_SUBTYPES.get(t, t) for t in accepts.types),
+        required=accepts.required,
+    )
+
+
+def _pools(service: ServiceRoute) -> Iterator[str]:
+    """The first pool whose conditions hold wins, so the last one is asked first and each overrides those before."""
+    here = f"{{ var(txn.service) -m str {service.service} }}"
+    for pool in reversed(service.pools):
+        if pool.match is not None:
+            conditions = " ".join(_conditions(pool))
+            yield f"http-request set-var(txn.pool) str({backend_name(pool.key)}) if {here} {conditions}"
+
+
+def _conditions(pool: PoolRoute) -> Iterator[str]:
+    match = pool.match or Match()
+    total = "total_" if match.aggregate == "sum" else ""
+    yield from _range(f"var(txn.media_{total}pixels)", match.pixels)
+    yield from _range(f"var(txn.media_{total}frames)", match.frames)
+    yield from _range(f"var(txn.media_{total}milliseconds)", match.seconds, 1000)
+    yield from _range("var(txn.size)", match.bytes)
+    if match.type:
+        yield _types(match.type)
+    for name, value in sorted(match.header.items()):
+        yield f"{{ req.fhdr({name.lower()}) -m str {quoted(value)} }}"
+
+
+def _range(value: str, wanted: Range | None, unit: int = 1) -> Iterator[str]:
+    if wanted is not None and wanted.min is not None:
+        yield f"{{ {value} ge {round(wanted.min * unit)} }}"
+    if wanted is not None and wanted.max is not None:
+        yield f"{{ {value} le {round(wanted.max * unit)} }}"
+
+
+def _types(types: tuple[str, ...]) -> str:
+    """Images, sounds and films by what the bytes are, everything else by the declared type: both in one expression."""
+    patterns = []
+    for text in types:
+        kind, _, subtype = text.lower().partition("/")
+        name = ".*" if subtype == "*" else re.escape(_SUBTYPES.get(subtype, subtype))
+        patterns.append(f"{re.escape(kind)}/{name}")
+    seen = "var(txn.media_mime)" if _needs_media(Match(type=types)) else "req.hdr(content-type),lower,word(1,;)"
+    return f"{{ {seen} -m reg {quoted(f'^({chr(124).join(patterns)})$')} }}"
+
+
+def quoted(text: str) -> str:
+    """A word of the proxy's file that means exactly this text."""
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,102 @@
+"""Lines of the proxy to counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidegate.gateway.meter import Meter, Outcome, outcome
+
+
+def line(**changes: object) -> bytes:
+    cells: dict[str, object] = {
+        "id": "rid-1",
+        "backend": "face.default",
+        "server": "face-1",
+        "status": 200,
+        "termination": "----",
+        "TR": 0,
+        "up": 0,
+        "Tw": 0,
+        "Tc": 0,
+        "Tr": 0,
+        "Ta": 0,
+        "retries": 0,
+        "exhausted": "-",
+    }
+    return " ".join(str(v) for v in (cells | changes).values()).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("termination", "status", "assigned", "expected"),
+    [
+        ("----", 200, True, Outcome.ANSWERED),
+        ("----", 404, True, Outcome.ANSWERED),
+        ("----", 500, True, Outcome.FAILED_ANSWER),
+        ("CH--", -1, True, Outcome.GAVE_UP),
+        ("CQ--", -1, False, Outcome.GAVE_UP),
+        ("cD--", 200, True, Outcome.GAVE_UP),
+        ("sQ--", 503, False, Outcome.REFUSED),
+        ("SC--", 503, False, Outcome.REFUSED),
+        ("LR--", 503, False, Outcome.REFUSED),
+        ("LR--", 404, False, Outcome.REJECTED),
+        ("PR--", 400, False, Outcome.REJECTED),
+        ("SC--", 503, True, Outcome.FAILED),
+        ("SH--", 502, True, Outcome.FAILED),
+        ("sH--", 504, True, Outcome.FAILED),
+        ("SD--", 200, True, Outcome.FAILED),
+        ("SH--", 425, True, Outcome.RETRIED),
+    ],
+)
+def test_the_blame_for_each_end(termination: str, status: int, assigned: bool, expected: Outcome):
+    assert outcome(termination, status, assigned) is expected
+
+
+def test_times_are_taken_apart():
+    meter = Meter()
+    meter.promises_ms = {"face.default": 800.0}
+    # 50 ms head, 400 ms upload, 300 ms queue, 500 ms on the replica.
+    meter.feed(line(TR=50, up=400_000, Tw=700, Tc=1, Tr=480, Ta=1250))
+    tally = meter.take()["face.default"]
+    assert tally.wait_s_sum == pytest.approx(0.3)
+    assert tally.service_s_sum == pytest.approx(0.5)
+    assert tally.service_s2_sum == pytest.approx(0.25)
+    assert (tally.finished, tally.in_time) == (1, 1), "the client's own 450 ms are not counted against the promise"
+    meter.feed(line(TR=50, up=400_000, Tw=701, Ta=1251))
+    assert meter.take()["face.default"].in_time == 0
+
+
+def test_counts_are_of_one_interval():
+    meter = Meter()
+    meter.feed(line() + line(status=500) + line(termination="CH--", status=-1))
+    tally = meter.take()["face.default"]
+    assert (tally.ended, tally.finished, tally.failed, tally.gave_up) == (3, 2, 1, 1)
+    assert (tally.servers["face-1"].finished, tally.servers["face-1"].failed) == (2, 1)
+    assert meter.take() == {}
+
+
+def test_a_line_may_come_in_pieces_and_other_lines_are_passed_over():
+    meter = Meter()
+    data = line() + b"Proxy public stopped (cumulated conns: FE: 1, BE: 0).\n" + line() + b"\xff\xfe\n" + line()
+    for i in range(0, len(data), 7):
+        meter.feed(data[i : i + 7])
+    assert meter.take()["face.default"].finished == 3
+    assert meter.other_lines == 2
+
+
+def test_a_request_of_no_pool_is_of_no_pool():
+    meter = Meter()
+    meter.feed(line(backend="public", server="<NOSRV>", status=404, termination="LR--"))
+    assert meter.take() == {}
+
+
+def test_a_large_request_is_one_request_however_often_its_lane_sends_it():
+    meter = Meter()
+    attempt = line(status=425, termination="SH--")
+    meter.feed(attempt + attempt + line(server="face-2") + line(backend="lane-4194304", server="lane"))
+    tally = meter.take()["face.default"]
+    assert (tally.ended, tally.finished, tally.failed, tally.retries) == (1, 1, 0, 2)
+    assert tally.servers["face-1"].failed == 2
+    given_up = line(backend="lane-4194304", server="lane", status=502, exhausted="face/default")
+    meter.feed(attempt * 3 + given_up)
+    tally = meter.take()["face.default"]
+    assert (tally.ended, tally.finished, tally.failed) == (1, 0, 1)
