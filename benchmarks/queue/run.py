@@ -40,6 +40,7 @@ from tidegate.spec.service import Route
 REPLICAS = 16
 PROMISE = 0.9995
 SEED = 4
+MOST_IDLE_S = 10.0
 
 
 def free_port() -> int:
@@ -63,7 +64,7 @@ class Replica:
                     await asyncio.sleep(seconds)
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                 await writer.drain()
-        except (OSError, EOFError):
+        except (OSError, EOFError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -74,20 +75,29 @@ class Client:
 
     def __init__(self, port: int, prefix: str) -> None:
         self.port, self.prefix = port, prefix
-        self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.free: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.waits: list[float] = []
         self.failed = 0
+
+    async def connection(self, now: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The one used last, unless the server may be about to close it for being idle."""
+        while self.free:
+            used_at, reader, writer = self.free.pop()
+            if now - used_at < MOST_IDLE_S:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def ask(self, service_s: float) -> None:
         started = time.perf_counter()
         try:
-            reader, writer = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = await self.connection(started)
             writer.write(f"GET {self.prefix}/{service_s:.6f} HTTP/1.1\r\nhost: bench\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head[:16]:
                 raise ConnectionError(head[:40])
             self.waits.append(time.perf_counter() - started - service_s)
-            self.free.append((reader, writer))
+            self.free.append((time.perf_counter(), reader, writer))
         except (OSError, EOFError):
             self.failed += 1
 

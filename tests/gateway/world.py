@@ -15,7 +15,7 @@ from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Match, Route
+from tidegate.spec.service import Route
 
 
 def free_port() -> int:
@@ -42,7 +42,7 @@ def pool(
 ) -> PoolRoute:
     values: dict[str, object] = {
         "key": PoolKey(service, name),
-        "match": None if name == "default" else Match(),
+        "match": None,
         "servers": servers,
         "slots_per_replica": 1,
         "queue_max_wait_s": 5.0,

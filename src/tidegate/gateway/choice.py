@@ -13,7 +13,7 @@ from tidegate.gateway import screening
 from tidegate.gateway.answers import MEDIA, returned
 from tidegate.gateway.names import backend_name
 from tidegate.gateway.screening import MediaLimits
-from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
+from tidegate.model.snapshot import ServiceRoute, Snapshot
 from tidegate.spec.service import Accepts, Match, Range
 
 # Subtypes under which people know a format, and the name the screen has for it.
@@ -126,40 +126,51 @@ def _pools(service: ServiceRoute) -> Iterator[str]:
     """The first pool whose conditions hold wins, so the last one is asked first and each overrides those before."""
     here = f"{{ var(txn.service) -m str {service.service} }}"
     for pool in reversed(service.pools):
-        if pool.match is not None:
-            conditions = " ".join(_conditions(pool))
-            yield f"http-request set-var(txn.pool) str({backend_name(pool.key)}) if {here} {conditions}"
+        if pool.match is None:
+            continue
+        conditions = " ".join(_conditions(pool.match))
+        for types in _types(pool.match.type):
+            when = " ".join(part for part in (here, conditions, types) if part)
+            yield f"http-request set-var(txn.pool) str({backend_name(pool.key)}) if {when}"
 
 
-def _conditions(pool: PoolRoute) -> Iterator[str]:
-    match = pool.match or Match()
+def _conditions(match: Match) -> Iterator[str]:
+    """All but the type; all of them have to hold."""
     total = "total_" if match.aggregate == "sum" else ""
     yield from _range(f"var(txn.media_{total}pixels)", match.pixels)
     yield from _range(f"var(txn.media_{total}frames)", match.frames)
     yield from _range(f"var(txn.media_{total}milliseconds)", match.seconds, 1000)
     yield from _range("var(txn.size)", match.bytes)
-    if match.type:
-        yield _types(match.type)
     for name, value in sorted(match.header.items()):
         yield f"{{ req.fhdr({name.lower()}) -m str {quoted(value)} }}"
 
 
 def _range(value: str, wanted: Range | None, unit: int = 1) -> Iterator[str]:
     if wanted is not None and wanted.min is not None:
-        yield f"{{ {value} ge {round(wanted.min * unit)} }}"
+        yield f"{{ {value} -m int ge {round(wanted.min * unit)} }}"
     if wanted is not None and wanted.max is not None:
-        yield f"{{ {value} le {round(wanted.max * unit)} }}"
+        yield f"{{ {value} -m int le {round(wanted.max * unit)} }}"
 
 
-def _types(types: tuple[str, ...]) -> str:
-    """Images, sounds and films by what the bytes are, everything else by the declared type: both in one expression."""
-    patterns = []
+def _types(types: tuple[str, ...]) -> tuple[str, ...]:
+    """One condition, or two of which either will do: images, sounds and films are told by their bytes, all others by
+    the declared type. No condition when there are no types.
+    """
+    media = [t for t in types if t.partition("/")[0] in _SCREENED_KINDS]
+    others = [t for t in types if t not in media]
+    conditions = [f"{{ var(txn.media_mime) -m reg {_pattern(media)} }}"] if media else []
+    if others:
+        conditions.append(f"{{ req.hdr(content-type),lower,word(1,;) -m reg {_pattern(others)} }}")
+    return tuple(conditions) or ("",)
+
+
+def _pattern(types: list[str]) -> str:
+    alternatives = []
     for text in types:
         kind, _, subtype = text.lower().partition("/")
         name = ".*" if subtype == "*" else re.escape(_SUBTYPES.get(subtype, subtype))
-        patterns.append(f"{re.escape(kind)}/{name}")
-    seen = "var(txn.media_mime)" if _needs_media(Match(type=types)) else "req.hdr(content-type),lower,word(1,;)"
-    return f"{{ {seen} -m reg {quoted(f'^({chr(124).join(patterns)})$')} }}"
+        alternatives.append(f"{re.escape(kind)}/{name}")
+    return quoted(f"^({'|'.join(alternatives)})$")
 
 
 def quoted(text: str) -> str:

@@ -1,8 +1,8 @@
 """From a snapshot to the main proxy's files. Pure: the same snapshot and settings give the same text.
 
 The request's way through the file: identity and headers, route (by host and longest path prefix, from map files),
-size by the declared length, the whole body (a large one by way of a lane, see `lanes`), pool; then in the pool's
-backend: wait for a first server, queue, replica. A slot is taken only after the whole body has arrived.
+size by the declared length, the whole body (a large one by way of a lane, see `lanes`), pool (see `choice`); then in
+the pool's backend: wait for a first server, queue, replica. A slot is taken only after the whole body has arrived.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from collections.abc import Iterator, Mapping
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error, returned
+from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_name, lane_sizes
-from tidegate.gateway.names import PUBLIC, backend_name, balance, number_servers, server_parameters
+from tidegate.gateway.names import (
+    POOLS_MAP,
+    PUBLIC,
+    backend_name,
+    balance,
+    number_servers,
+    pools_map,
+    server_parameters,
+)
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.text import BUFFER_MARGIN, HEAD_LIMIT, Rendered, block, lua, milliseconds, sealed
+from tidegate.gateway.text import BUFFER_MARGIN, HEAD_LIMIT, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
@@ -24,7 +33,7 @@ LOG_FD = 9
 LOG_FORMAT = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
 
-HOSTS_MAP, PATHS_MAP, LIMITS_MAP, POOLS_MAP = "hosts.map", "paths.map", "limits.map", "pools.map"
+HOSTS_MAP, PATHS_MAP, LIMITS_MAP = "hosts.map", "paths.map", "limits.map"
 
 
 def render(
@@ -45,10 +54,10 @@ def render(
     lanes = lane_sizes(snapshot, settings)
     longest_s = longest(snapshot, settings)
     blocks = [
-        block("global", _global(settings, longest_s)),
+        block("global", _global(snapshot, settings, longest_s)),
         block("defaults", _defaults(settings)),
-        block(f"frontend {PUBLIC}", _public(lanes, settings)),
-        *([block("frontend staged", _staged(settings))] if lanes else []),
+        block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings)),
+        *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
         *(block(f"backend {lane_name(size)}", _lane(size, settings, longest_s)) for size in lanes),
@@ -64,7 +73,7 @@ def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
     return settings.body_timeout_s + max(waits, default=0.0) + settings.client_timeout_s
 
 
-def _global(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield "setenv TIDEGATE_SHAPE @SHAPE@"
     yield "default-path config"
     yield f"maxconn {settings.max_connections}"
@@ -74,6 +83,8 @@ def _global(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield f"hard-stop-after {milliseconds(longest_s)}"
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"
+    if any_screened(snapshot):
+        yield from screen_lines()
 
 
 def _defaults(settings: GatewaySettings) -> Iterator[str]:
@@ -97,7 +108,7 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
         yield http_error(answer)
 
 
-def _public(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
+def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
     yield f"bind {settings.listen_address}:{settings.listen_port}"
     yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600"
     yield from _logging()
@@ -117,18 +128,22 @@ def _public(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
     yield ""
     yield from _whole_body(lanes, settings)
     yield ""
-    yield from _choice_of_pool()
+    yield from choice_lines(snapshot)
+    yield from fallback_lines(snapshot)
+    yield "use_backend %[var(txn.pool)]"
 
 
-def _staged(settings: GatewaySettings) -> Iterator[str]:
+def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     """Where lanes hand over requests whose body they hold: complete, checked, with the client's identity."""
     yield f"bind unix@{settings.socket('staged')} accept-proxy mode 600"
     yield from _logging()
     yield "http-request set-var(txn.staged) bool(true)"
     yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
+    yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
+    yield "http-request set-var(txn.pool) req.hdr(x-tidegate-choice)"
     yield "http-request del-header x-tidegate- -m beg"
-    yield from _routing()
-    yield from _choice_of_pool()
+    yield from fallback_lines(snapshot)
+    yield "use_backend %[var(txn.pool)]"
 
 
 def _logging() -> Iterator[str]:
@@ -183,12 +198,11 @@ def _whole_body(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[s
     if lanes:
         # Its length was not declared, and it is more than the buffer holds.
         yield f"http-request set-var(txn.lane) str({lane_name(lanes[-1])}) if {no_lane} {{ req.body_size gt {small} }}"
-        yield "http-request set-header x-tidegate-limit %[var(txn.limit)] if { var(txn.lane) -m found }"
-        yield "use_backend %[var(txn.lane)] if { var(txn.lane) -m found }"
-
-
-def _choice_of_pool() -> Iterator[str]:
-    yield "use_backend %[var(txn.service),map_str(pools.map)]"
+        by_lane = "{ var(txn.lane) -m found }"
+        yield f"http-request set-header x-tidegate-limit %[var(txn.limit)] if {by_lane}"
+        yield f"http-request set-header x-tidegate-service %[var(txn.service)] if {by_lane}"
+        yield f"http-request allow if {by_lane}"
+        yield f"use_backend %[var(txn.lane)] if {by_lane}"
 
 
 def prefix_of(service: ServiceRoute) -> str:
@@ -200,15 +214,15 @@ def prefix_of(service: ServiceRoute) -> str:
 
 
 def _maps(snapshot: Snapshot) -> dict[str, str]:
-    hosts, paths, limits, pools = [], [], [], []
+    hosts, paths, limits = [], [], []
     for service in snapshot.services:
         prefix = prefix_of(service)
         hosts += [f"{host.lower()}{prefix}/ {service.service}" for host in service.route.hosts]
         paths += [] if service.route.hosts else [f"{prefix}/ {service.service}"]
         limits.append(f"{service.service} {service.max_body_bytes}")
-        pools += [f"{service.service} {backend_name(p.key)}" for p in service.pools if p.match is None]
-    named = {HOSTS_MAP: hosts, PATHS_MAP: paths, LIMITS_MAP: limits, POOLS_MAP: pools}
-    return {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in named.items()}
+    named = {HOSTS_MAP: hosts, PATHS_MAP: paths, LIMITS_MAP: limits}
+    maps = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in named.items()}
+    return maps | {POOLS_MAP: pools_map(snapshot)}
 
 
 def _backend(

@@ -183,7 +183,7 @@ class HaproxyGateway:
         sizes = lane_sizes(snapshot, self.settings)
         for size in sizes:
             lane = self.lanes.setdefault(size, self._instance(size))
-            await lane.follow(render_lane(size, self.settings, longest(snapshot, self.settings)))
+            await lane.follow(render_lane(size, snapshot, self.settings, longest(snapshot, self.settings)))
         await self.main.follow(rendered, reload=renumbered)
         for size in set(self.lanes) - set(sizes):
             self.lanes.pop(size).process.leave()

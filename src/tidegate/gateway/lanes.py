@@ -13,8 +13,10 @@ from collections.abc import Iterator
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error
+from tidegate.gateway.choice import any_screened, choice_lines
+from tidegate.gateway.names import POOLS_MAP, pools_map
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, sealed
+from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.model.snapshot import Snapshot
 
 _MIB = 2**20
@@ -43,18 +45,18 @@ def lane_name(size: int) -> str:
     return f"lane-{size}"
 
 
-def render_lane(size: int, settings: GatewaySettings, longest_s: float) -> Rendered:
+def render_lane(size: int, snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> Rendered:
     """The files of the lane for bodies up to `size` bytes; `longest_s` is the longest any request may take."""
     blocks = (
-        block("global", _global(size, settings, longest_s)),
+        block("global", _global(size, snapshot, settings, longest_s)),
         block("defaults", _defaults(settings, longest_s)),
-        block("frontend large", _entrance(size, settings)),
+        block("frontend large", _entrance(size, snapshot, settings)),
         block("backend staged", _staged(settings)),
     )
-    return sealed("".join(f"{b}\n" for b in blocks), {"gateway.lua": lua()})
+    return sealed("".join(f"{b}\n" for b in blocks), {"gateway.lua": lua(), POOLS_MAP: pools_map(snapshot)})
 
 
-def _global(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+def _global(size: int, snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield "setenv TIDEGATE_SHAPE @SHAPE@"
     yield "default-path config"
     yield f"maxconn {settings.max_connections}"
@@ -63,6 +65,8 @@ def _global(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[
     yield f"tune.bufsize {size + BUFFER_MARGIN}"
     yield f"hard-stop-after {milliseconds(longest_s)}"
     yield "lua-load-per-thread gateway.lua"
+    if any_screened(snapshot):
+        yield from screen_lines()
 
 
 def _defaults(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
@@ -76,12 +80,15 @@ def _defaults(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
         yield http_error(answer)
 
 
-def _entrance(size: int, settings: GatewaySettings) -> Iterator[str]:
+def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     yield f"bind unix@{settings.socket(lane_name(size))} accept-proxy mode 600"
     yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
     yield "http-request set-var(txn.limit) req.hdr(x-tidegate-limit),add(0)"
     yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
     yield "http-request use-service lua.refuse_body if { req.body_size,sub(txn.limit) gt 0 }"
+    yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
+    yield from choice_lines(snapshot)
+    yield "http-request set-header x-tidegate-choice %[var(txn.pool)]"
     yield "default_backend staged"
 
 

@@ -10,6 +10,7 @@ from tidegate.model.snapshot import PoolRoute, Server, Snapshot
 from tidegate.spec.resolve import PoolKey
 
 PUBLIC = "public"
+POOLS_MAP = "pools.map"
 _SERVER_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _ROUTE = re.compile(r"[!#-&(-\[\]-~]*")
 _TIER_IDS = 100_000
@@ -22,6 +23,12 @@ _CHECK = "check inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe l
 def backend_name(key: PoolKey) -> str:
     """`service.pool`; neither part may hold a dot (they are RFC 1123 labels), so it can be read back."""
     return f"{key.service}.{key.pool}"
+
+
+def pools_map(snapshot: Snapshot) -> str:
+    """The lines of the map from a service to the backend of its default pool."""
+    pools = (p.key for s in snapshot.services for p in s.pools if p.match is None)
+    return "".join(f"{key.service} {backend_name(key)}\n" for key in sorted(pools))
 
 
 def pool_key(backend: str) -> PoolKey | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from tidegate.gateway.screening import load_lines, lua_path
+
 # The head of a request is limited to 32 KiB; as much again is for the proxy's own bookkeeping of a body in parts.
 HEAD_LIMIT = 32 * 1024
 BUFFER_MARGIN = 2 * HEAD_LIMIT
@@ -51,3 +53,17 @@ def milliseconds(seconds: float) -> str:
 def lua() -> str:
     """The script both kinds of proxy load."""
     return files("tidegate.gateway").joinpath("gateway.lua").read_text()
+
+
+@cache
+def screen_digest() -> str:
+    """Names the version of the media screen, which the proxy loads from where it is installed."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(lua_path().rglob("*.lua")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def screen_lines() -> tuple[str, ...]:
+    """The lines of a `global` section that load the media screen; a new version of it is a new shape."""
+    return (f"setenv TIDEGATE_SCREEN {screen_digest()}", *load_lines())
