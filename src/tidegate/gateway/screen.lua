@@ -1,7 +1,7 @@
 --- HAProxy binding of the media screen. Load it with `lua-load-per-thread`, with `lua/?.lua` on the Lua path.
 --
 --   fetch   lua.media_head(LIMITS)   the record of a raw body from its first bytes, which the configuration has put in
---                                    `txn.media_head`; `more:...` when they do not tell
+--                                    `txn.media_head`; `more:...` or `whole:...` when they do not tell
 --   action  lua.media_body LIMITS    reads the whole buffered body and sets `txn.media` to its record
 --
 -- The fetch is the cheap one: it copies the head alone. It serves raw bodies whose header lies in front; the action serves
@@ -9,6 +9,10 @@
 -- A converter would be cheaper still, but HAProxy cuts what it hands to one at the first zero byte.
 
 local screen = require("media.screen")
+
+-- What a request leaves behind is collected when the heap has grown fivefold, not twofold: it starts at a third of a
+-- megabyte, and collecting that often would cost more than reading the media.
+collectgarbage("setpause", 500)
 
 -- A fault in the screen itself must not let a request pass as small: it counts as unread, as large as its bytes allow.
 local function fallback(fault, size)
@@ -33,9 +37,14 @@ core.register_action("media_body", { "http-req" }, function(txn, limits)
   local ok, record = pcall(screen.body, data, txn.sf:req_hdr("content-type"), limits, {
     total = total,
     encoding = txn.sf:req_hdr("content-encoding"),
-    base64 = function(text)
-      return txn.c:b64dec(text)
-    end,
+    native = {
+      base64 = function(text)
+        return txn.c:b64dec(text)
+      end,
+      url_decode = function(text)
+        return txn.c:url_dec(text)
+      end,
+    },
   })
   txn:set_var("txn.media", ok and record or fallback(record, math.max(#data, total)))
   if #data > 1048576 then

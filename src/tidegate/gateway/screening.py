@@ -145,6 +145,9 @@ _INTEGERS: Final = {
 }
 """Field of the record for each variable `txn.media_NAME`."""
 
+_WRAPPED: Final = "multipart/ json urlencoded"
+"""Content types whose first bytes never tell; a shortcut, the Lua decides by itself."""
+
 _FIELDS: Final = _TEXTS | _INTEGERS
 _HEADERS: Final = {
     "type": 3,
@@ -160,9 +163,18 @@ _HEADERS: Final = {
 """Field of the record for each request header `x-media-NAME`."""
 
 
-def screen_lines(
-    limits: MediaLimits, condition: str = "", variables: Collection[str] = tuple(_FIELDS)
-) -> tuple[str, ...]:
+def media_sample(name: str) -> str:
+    """The sample expression for a fact, for a condition: `{ var(txn.media),field(6,:) -m int gt 8000000 }`.
+
+    Raises:
+        ValueError: no fact has this name.
+    """
+    if name not in _FIELDS:
+        raise ValueError(f"no media variable is called {name!r}; there are {', '.join(_FIELDS)}")
+    return f"var(txn.media),field({_FIELDS[name]},:)"
+
+
+def screen_lines(limits: MediaLimits, condition: str = "", variables: Collection[str] = ()) -> tuple[str, ...]:
     """Lines of a `frontend` or `backend` that screen a request; they belong after `http-request wait-for-body`.
 
     They set `txn.media` (the record), the variables asked for, and the `x-media-*` request headers; any such header of
@@ -171,30 +183,33 @@ def screen_lines(
     Args:
         limits: what the service accepts.
         condition: ACLs that tell the service's requests (`is_fusion`), when several share the section; no `or` in it.
-        variables: names of docs/screening.md to set as `txn.media_NAME`, beside `code`.
+        variables: names of docs/screening.md to set as `txn.media_NAME`, beside `code`; a condition can read a number
+            without one (`media_sample`).
 
     Raises:
         ValueError: a variable of another name.
     """
     when, also = (f" if {condition}", f" {condition}") if condition else ("", "")
     text = limits.text() or "-"
-    more = f" if{also} {{ var(txn.media) -m beg more: }}"
-    lines = [f"http-request del-header x-media- -m beg{when}"]
-    for window, on in ((WINDOW_BYTES, when), (SECOND_WINDOW_BYTES, more)):
+    raw = f" if{also} !{{ req.hdr(content-type) -m sub -i {_WRAPPED} }}"
+    more, whole = (f" if{also} {{ var(txn.media) -m beg {answers} }}" for answers in ("more:", "more: whole:"))
+    lines = [
+        f"http-request del-header x-media- -m beg{when}",
+        f"http-request set-var(txn.media) str(whole:){when}",
+    ]
+    for window, on in ((WINDOW_BYTES, raw), (SECOND_WINDOW_BYTES, more)):
         lines += [
             f"http-request set-var(txn.media_head) req.body,bytes(0,{window}){on}",
             f"http-request set-var(txn.media) lua.media_head({text}){on}",
         ]
     lines += [
         f"http-request unset-var(txn.media_head){when}",
-        f"http-request lua.media_body {text}{more}",
+        f"http-request lua.media_body {text}{whole}",
         f"http-request set-var(txn.media_code) var(txn.media),field(1,:){when}",
     ]
     for name in variables:
-        if name not in _FIELDS:
-            raise ValueError(f"no media variable is called {name!r}; there are {', '.join(_FIELDS)}")
         number = ",add(0)" if name in _INTEGERS else ""
-        lines.append(f"http-request set-var(txn.media_{name}) var(txn.media),field({_FIELDS[name]},:){number}{when}")
+        lines.append(f"http-request set-var(txn.media_{name}) {media_sample(name)}{number}{when}")
     lines += [
         f"http-request set-header x-media-{name} %[var(txn.media),field({n},:)]{when}" for name, n in _HEADERS.items()
     ]

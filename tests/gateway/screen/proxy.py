@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from tidegate.gateway.binary import find
-from tidegate.gateway.screening import MediaLimits, load_lines, screen_lines
+from tidegate.gateway.screening import MediaLimits, load_lines, media_sample, screen_lines
 
 CONFIG = """
 global
@@ -29,6 +29,8 @@ frontend screened
   bind 127.0.0.1:{port}
   http-request wait-for-body time 20s
   {screen}
+  acl huge {pixels} -m int gt 1000000
+  http-request set-header x-huge yes if huge
   acl fine var(txn.media_code) -m str ok
   http-request return status 422 content-type text/plain lf-string "%[var(txn.media_code)]" unless fine
   default_backend echo
@@ -48,10 +50,10 @@ def free_port() -> int:
 def screened(folder: Path, limits: MediaLimits | None = None) -> Iterator[httpx.Client]:
     """A client of the proxy; its answers' bodies are the request headers, or the refusal."""
     port, binary = free_port(), find()
-    lines = (load_lines(), screen_lines(limits or MediaLimits()))
+    lines = (load_lines(), screen_lines(limits or MediaLimits(), variables=("total_pixels",)))
     load, screen = ("\n  ".join(some) for some in lines)
     config = folder / "haproxy.cfg"
-    config.write_text(CONFIG.format(port=port, load=load, screen=screen))
+    config.write_text(CONFIG.format(pixels=media_sample("pixels"), port=port, load=load, screen=screen))
     environment = os.environ | binary.environment
     with (folder / "haproxy.log").open("wb") as log:
         command = [binary.path, "-db", "-f", config]

@@ -62,6 +62,12 @@ def test_variables_are_numbers(proxy):
     assert answer.text.endswith(f"pixels:{screen_bytes(sample.data).total_pixels + 1}")
 
 
+def test_a_condition_on_pixels_takes_the_large(proxy):
+    samples = [sample for sample in corpus() if sample.name in {"jpeg-(1201, 1600)", "jpeg-(640, 480)"}]
+    huge = {one.name: "x-huge" in proxy.post("/", content=one.data).text for one in samples}
+    assert huge == {"jpeg-(1201, 1600)": True, "jpeg-(640, 480)": False}
+
+
 def test_a_compressed_body_is_refused(proxy):
     answer = proxy.post("/", content=corpus()[0].data, headers={"content-encoding": "gzip"})
     assert (answer.status_code, answer.text) == (422, "media_encoded")

@@ -77,6 +77,9 @@ function audio.wav(src)
     error(source.TRUNCATED, 0)
   end
   local facts = { rate = format.rate, channels = format.channels }
+  if not found.data_at then -- decoders look for the samples further than the chunks tell
+    found.data, facts.exact = src.total, false
+  end
   local seconds
   if STORED[format.tag] then
     local frame = format.channels * math.max(1, (format.bits + 7) // 8)
@@ -142,7 +145,7 @@ local function coded_number(data, i)
   return value, length
 end
 
--- The sample after the frame whose header stands at data[i], or nil when there is no sound header.
+-- The sample after the frame whose header stands at data[i] and the samples in it; nil when there is no header.
 local function frame_end(data, i, info)
   local codes, kinds = data:byte(i + 2, i + 3)
   local block_code, rate_code = codes >> 4, codes & 15
@@ -168,26 +171,29 @@ local function frame_end(data, i, info)
   if crc ~= data:byte(at) then
     return nil
   end
-  return data:byte(i + 1) & 1 == 1 and number + block or number * info.block + block
+  return data:byte(i + 1) & 1 == 1 and number + block or number * info.block + block, block
 end
 
-local TAIL = 65536
 local LONGEST_HEADER = 16
 
--- The last sample that a frame in the tail of the file reaches; headers state where their frame begins.
-local function last_sample(src, info)
-  local from = math.max(0, src.total - TAIL)
-  local data, i = src:at(from, src.total - from)
-  local stop = i + src.total - from - LONGEST_HEADER
-  local best = 0
-  while true do
-    i = data:find("\xFF[\xF8\xF9]", i)
-    if not i or i > stop then
-      return best
+-- Samples by the frames themselves: how far the last one reaches, or all of them added up, whichever is more. Of the bytes
+-- between frames one in ten million looks like a header; that adds a frame of a tenth of a second.
+local function frame_samples(src, info)
+  local data, start = src:at(0, src.total)
+  local stop = start + src.total - LONGEST_HEADER
+  local reached, added = 0, 0
+  for _, sync in ipairs({ "\xFF\xF8", "\xFF\xF9" }) do
+    local i = data:find(sync, start, true)
+    while i and i <= stop do
+      local last, block = frame_end(data, i, info)
+      if last and (last <= info.samples or info.samples == 0 or last <= added + block) then
+        reached = math.max(reached, last)
+      end
+      added = added + (block or 0)
+      i = data:find(sync, i + 1, true)
     end
-    best = math.max(best, frame_end(data, i, info) or 0)
-    i = i + 1
   end
+  return math.max(reached, added)
 end
 
 function audio.flac(src)
@@ -196,13 +202,13 @@ function audio.flac(src)
     contradiction()
   end
   src:all()
-  local info = { block = math.max(src:unpack(">I2I2", 4, 8)) }
   local packed = src:unpack(">I8", 8, 18)
+  local info = { block = math.max(src:unpack(">I2I2", 4, 8)), samples = packed & 0xFFFFFFFFF }
   local rate = packed >> 44 & 0xFFFFF
   if rate == 0 then
     contradiction()
   end
-  local samples = math.max(packed & 0xFFFFFFFFF, last_sample(src, info))
+  local samples = math.max(info.samples, frame_samples(src, info))
   return {
     rate = rate,
     channels = (packed >> 41 & 7) + 1,

@@ -44,15 +44,12 @@ function base64.decode(text)
   return table.concat(out)
 end
 
-local function plain(text)
-  if text:find("-", 1, true) or text:find("_", 1, true) then
-    text = text:gsub("[-_]", { ["-"] = "+", ["_"] = "/" })
-  end
-  return text
-end
+--- The letters of the URL-safe alphabet that differ, and what they are in the plain one.
+base64.URL_SAFE = { ["-"] = "+", ["_"] = "/" }
 
+-- The letters alone, in the plain alphabet, without padding. Slow: for text that is not letters throughout.
 local function clean(text)
-  text = text:gsub("[^%w+/=]+", "")
+  text = text:gsub("[-_]", base64.URL_SAFE):gsub("[^%w+/=]+", "")
   local first = text:find("=", 1, true)
   if first then
     if text:find("[^=]", first) then -- more behind the padding: receivers disagree about what that is
@@ -60,32 +57,43 @@ local function clean(text)
     end
     text = text:sub(1, first - 1)
   end
+  if #text % 4 == 1 then -- a letter too many; receivers drop it or refuse
+    text = text:sub(1, -2)
+  end
   return text
 end
 
---- A source over base64 `text` (nothing but the letters, or letters among what is to be passed over).
--- @param native a strict decoder in C: nil or "" for text that is not base64
-function base64.source(text, native)
+-- What may stand behind the letters: padding and line breaks.
+local BEHIND = { [0x3D] = true, [0x20] = true, [0x0A] = true, [0x0D] = true, [0x09] = true }
+
+--- A source over the base64 text data[first..last].
+-- Text is decoded strictly as far as it goes. Where that fails it is taken as the most forgiving receiver would.
+-- @param unescape what must be done to the text first, as it is written in JSON or in a form; nil for nothing
+-- @param native   a strict decoder in C: nil or "" for text that is not base64
+function base64.source(data, first, last, unescape, native)
   local decode = native or base64.decode
-  text = plain(text)
-  local letters = text:find("=", -2, true) and text:gsub("=+$", "") or text
+  if unescape then
+    data = unescape(data:sub(first, last))
+    first, last = 1, #data
+  end
+  while last >= first and BEHIND[data:byte(last)] do
+    last = last - 1
+  end
   local cleaned = false
   local made
-  made = source.lazy(#letters * 3 // 4, function(n)
+  made = source.lazy((last - first + 1) * 3 // 4, function(n)
     for _ = 1, 2 do
-      local stretch = letters:sub(1, (n + 2) // 3 * 4)
-      local rest = #stretch % 4
-      local decoded = rest ~= 1 and decode(stretch .. PADDING[rest])
+      local text = data:sub(first, math.min(last, first + (n + 2) // 3 * 4 - 1))
+      local padding = PADDING[#text % 4]
+      local decoded = padding and decode(text .. padding)
       if decoded and decoded ~= "" then
         return decoded
       elseif cleaned then
         break
       end
-      letters, cleaned = clean(text), true
-      if #letters % 4 == 1 then -- a letter too many; receivers drop it or refuse
-        letters = letters:sub(1, -2)
-      end
-      made.total = #letters * 3 // 4
+      data, cleaned = clean(data:sub(first, last)), true
+      first, last = 1, #data
+      made.total = last * 3 // 4
       n = math.min(n, made.total)
     end
     return ""

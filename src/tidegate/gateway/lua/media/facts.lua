@@ -166,6 +166,9 @@ function facts.record(all)
   )
 end
 
-facts.MORE = "more:none:none:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0"
+local NOTHING = ":none:none:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0"
+
+-- What the first bytes answer when they do not tell: more of them may, or the whole body is wanted.
+facts.MORE, facts.WHOLE = "more" .. NOTHING, "whole" .. NOTHING
 
 return facts

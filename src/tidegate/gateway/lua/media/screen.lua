@@ -16,12 +16,15 @@ local function unread(size, content_type)
   return facts.judge({ kind = PROMISED[kind] and kind or "other", type = "unknown", bytes = size, exact = false })
 end
 
-local function guarded(call, ...)
-  local ok, result = pcall(call, ...)
-  if not ok and result ~= source.MORE then
+-- The medium in `src` or nil, and whether reading it took more than is at hand: MORE or WHOLE.
+local function attempt(src)
+  local ok, result = pcall(sniff.read, src)
+  if ok then
+    return result
+  elseif result ~= source.MORE and result ~= source.WHOLE then
     error(result, 0)
   end
-  return ok and result
+  return nil, result
 end
 
 local function encoded(env)
@@ -37,21 +40,22 @@ local function container(content_type)
     or nil
 end
 
---- The record of a raw body from its first bytes, or `more` when it takes the whole body to tell (`screen.body`).
+--- The record of a raw body from its first bytes; `more:` when more of them may tell, `whole:` when it takes the whole
+-- body (`screen.body`).
 -- @param data         the first bytes
 -- @param content_type the request's Content-Type, nil or ""
 -- @param limits       see facts.limits
 -- @param env          `total`: the body's size in bytes; `encoding`: its Content-Encoding, nil or ""
 function screen.head(data, content_type, limits, env)
   if container(content_type) or encoded(env) then
-    return facts.MORE
+    return facts.WHOLE
   end
   if #data == 0 then
-    return env.total == 0 and facts.record(facts.request({}, facts.limits(limits))) or facts.MORE
+    return env.total == 0 and facts.record(facts.request({}, facts.limits(limits))) or facts.WHOLE
   end
-  local medium = guarded(sniff.read, source.bytes(data, 1, #data, math.max(env.total, #data)))
+  local medium, wanted = attempt(source.bytes(data, 1, #data, math.max(env.total, #data)))
   if not medium then
-    return facts.MORE
+    return wanted == source.MORE and facts.MORE or facts.WHOLE
   end
   return facts.record(facts.request({ medium }, facts.limits(limits)))
 end
@@ -73,7 +77,7 @@ local function read_part(media, data, first, last, fields, depth, native)
   if container(content_type) then
     return read_into(media, data, first, last, content_type, depth + 1, native)
   end
-  local medium = guarded(sniff.read, source.bytes(data, first, last - first + 1))
+  local medium = attempt(source.bytes(data, first, last - first + 1))
   local is_file = (fields["content-disposition"] or ""):lower():find("filename", 1, true)
   if medium then
     media[#media + 1] = medium
@@ -106,8 +110,8 @@ function read_into(media, data, first, last, content_type, depth, native)
   end
   local kind = container(content_type)
   -- A medium sent under the name of a container is one all the same: some services never look at the name.
-  local medium = guarded(sniff.read, source.bytes(data, first, last - first + 1))
-  media[#media + 1] = medium or nil
+  local medium = attempt(source.bytes(data, first, last - first + 1))
+  media[#media + 1] = medium
   if kind == "multipart" then
     return read_multipart(media, data, first, last, content_type, depth, native)
   elseif medium then
@@ -127,7 +131,8 @@ end
 
 --- The record of a whole body, and the media one by one.
 -- @param data what is buffered of the body
--- @param env  as for `head`, and `base64`: a strict decoder in C, nil or "" for text that is not base64
+-- @param env  as for `head`, and `native`: what the proxy can do faster. `base64` decodes strictly, `url_decode` resolves
+--             the escapes of a form; both give nil or "" for text that is none of theirs
 function screen.body(data, content_type, limits, env)
   env = env or {}
   local total = math.max(env.total or 0, #data)
@@ -137,9 +142,9 @@ function screen.body(data, content_type, limits, env)
     media[1], problem = unread(total, content_type), "media_encoded"
   elseif total > #data then
     -- More than the proxy may buffer: what the front says holds, the rest is judged by its size.
-    media[1] = guarded(sniff.read, source.bytes(data, 1, #data, total)) or unread(total, content_type)
+    media[1] = attempt(source.bytes(data, 1, #data, total)) or unread(total, content_type)
   elseif #data > 0 then
-    problem = read_into(media, data, 1, #data, content_type or "", 1, env.base64)
+    problem = read_into(media, data, 1, #data, content_type or "", 1, env.native)
   end
   return facts.record(facts.request(media, facts.limits(limits), problem)), media
 end

@@ -3,13 +3,15 @@
 -- A reader asks `src:at(offset, n)` and gets a string and the index in it from which `n` bytes are there: nothing is
 -- copied. It never sees a short read: asking past the end raises.
 --   source.TRUNCATED  the medium ends before the byte that its own header promises
---   source.MORE       the byte exists, but not in the window at hand; read again with the whole body
+--   source.MORE       the byte exists, but not in the window at hand; read again with a larger one
+--   source.WHOLE      the same, and no window will do: the whole body is wanted
 -- `src.total` is the size of the medium in bytes.
 
 local source = {}
 
 source.TRUNCATED = { code = "media_truncated" }
 source.MORE = { code = "more" }
+source.WHOLE = { code = "whole" }
 source.CONTRADICTORY = { code = "media_contradictory" }
 source.COMPLEX = { code = "media_too_complex" }
 
@@ -51,10 +53,13 @@ function Source:unpack(format, n, offset)
   return string.unpack(format, data, i)
 end
 
---- Everything up to the end is at hand after this (or MORE is raised).
+--- Everything up to the end is at hand after this (or WHOLE is raised).
 function Source:all()
-  if self.total > 0 then
-    self:at(self.total - 1, 1)
+  if self.size < self.total then
+    if not self.extend then
+      error(source.WHOLE, 0)
+    end
+    self:extend(self.total) -- which may find that there is less than the text promised
   end
   return self
 end

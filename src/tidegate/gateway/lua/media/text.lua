@@ -18,40 +18,71 @@ local MAX_STRINGS = 1000000
 local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
 local function from_json(value)
-  value = value:gsub("\\u(%x%x%x%x)", function(hex)
-    local code = tonumber(hex, 16)
-    return code < 128 and string.char(code) or "?"
-  end)
+  if value:find("\\u", 1, true) then
+    value = value:gsub("\\u(%x%x%x%x)", function(hex)
+      local code = tonumber(hex, 16)
+      return code < 128 and string.char(code) or "?"
+    end)
+  end
   return (value:gsub("\\(.)", function(c)
     return ESCAPES[c] or c
   end))
 end
 
-local function from_form(value)
-  value = value:gsub("%%(%x%x)", function(hex)
-    return string.char(tonumber(hex, 16))
-  end)
-  return (value:gsub(" ", "+")) -- a plus that the sender forgot to escape
+local function from_form(value, native)
+  local decoded = native and native.url_decode and native.url_decode(value)
+  if not decoded or decoded == "" then
+    decoded = value:gsub("%%(%x%x)", function(hex)
+      return string.char(tonumber(hex, 16))
+    end)
+  end
+  if decoded:find(" ", 1, true) then -- a plus that the sender forgot to escape
+    decoded = decoded:gsub(" ", "+")
+  end
+  return decoded
 end
 
--- How a value is written, and the mark that it must be rewritten to be read.
-local JSON = { unescape = from_json, mark = "\\" }
-local FORM = { unescape = from_form, mark = "%" }
-local PLAIN = {}
+-- How the values of a document are written: how to read them, and the mark that shows that they must be rewritten first.
+local function json_form()
+  return { unescape = from_json, mark = "\\", next_mark = 0 }
+end
+
+local function url_form()
+  return { unescape = from_form, mark = "%", next_mark = 0 }
+end
+
+-- Whether there is a mark in data[first..last]. Values are asked for in order, so all the searches together pass the
+-- document once.
+local function marked(form, data, first, last)
+  if form.mark and form.next_mark < first then
+    form.next_mark = data:find(form.mark, first, true) or math.huge
+  end
+  return form.mark and form.next_mark <= last
+end
 
 local KINDS = { image = true, audio = true, video = true }
 
--- The letters behind `data:MEDIATYPE;base64,`, and the kind it promises; nil for other text.
-local function data_uri(value)
-  local head = value:sub(1, 1024):lower()
-  local start = head:match("^%s*data:()")
-  local comma = start and head:find(",", start, true)
+local LONGEST_URI_HEAD = 1024
+
+-- For `data:MEDIATYPE;base64,LETTERS` in data[first..last]: where the letters begin, the kind it promises, whether they
+-- are base64. Nil for other text.
+local function data_uri(data, first, last, form)
+  local head = data:sub(first, math.min(last, first + LONGEST_URI_HEAD - 1))
+  local comma = head:find(",", 1, true)
   if not comma then
     return nil
   end
-  head = head:sub(start, comma - 1)
-  local kind = head:match("^%s*(%a+)/")
-  return value:sub(comma + 1), KINDS[kind] and kind or "other", head:find("base64", 1, true) ~= nil
+  local said = head:sub(1, comma - 1)
+  if form.mark and said:find(form.mark, 1, true) then
+    said = form.unescape(said)
+  end
+  said = said:lower()
+  local media_type = said:match("^%s*data:(.*)$")
+  if not media_type then
+    return nil
+  end
+  local kind = media_type:match("^%s*(%a+)/")
+  return first + comma, KINDS[kind] and kind or "other", media_type:find("base64", 1, true) ~= nil
 end
 
 local function unread(kind, bytes)
@@ -70,7 +101,7 @@ local function first_letters(data, first, last, form)
     if form.mark and head:find(form.mark, 1, true) then
       head = form.unescape(head)
     end
-    if head:sub(1, 512):lower():find("^%s*data:") then
+    if head:sub(1, LONGEST_URI_HEAD):lower():find("^%s*data:") then
       return nil
     end
     letters = head:gsub("[^%w+/_-]+", "")
@@ -78,7 +109,7 @@ local function first_letters(data, first, last, form)
       break
     end
   end
-  return letters:sub(1, LETTERS)
+  return (letters:sub(1, LETTERS):gsub("[-_]", base64.URL_SAFE))
 end
 
 -- Whether the letters decode to what a medium begins with. What cannot be told from so few is worth a closer look.
@@ -86,23 +117,23 @@ local function promising(letters)
   if #letters < 16 then
     return false
   end
-  local src = base64.source(letters:sub(1, #letters // 4 * 4))
+  local src = base64.source(letters, 1, #letters // 4 * 4)
   src.total = source.ENDLESS
   local ok, found = pcall(sniff.name, src)
   return not ok or found ~= nil
 end
 
--- The medium that a value holds, or nil.
-local function value_medium(value, form, native)
-  if form.mark and value:find(form.mark, 1, true) then
-    value = form.unescape(value)
-  end
-  local letters, kind, encoded = data_uri(value)
+-- The medium that data[first..last] holds, or nil.
+local function value_medium(data, first, last, form, native)
+  local letters, kind, encoded = data_uri(data, first, last, form)
   if letters and not encoded then
-    return unread(kind, #letters)
+    return unread(kind, last - letters + 1)
   end
-  local found = sniff.read(base64.source(letters or value, native))
-  return found or letters and unread(kind, #value * 3 // 4) or nil
+  local unescape = marked(form, data, first, last) and function(value)
+    return form.unescape(value, native)
+  end or nil
+  local src = base64.source(data, letters or first, last, unescape, native and native.base64)
+  return sniff.read(src) or letters and unread(kind, (last - letters + 1) * 3 // 4) or nil
 end
 
 local function only_letters(data, first, last)
@@ -117,7 +148,7 @@ local function add_value(media, data, first, last, form, native)
   local letters = first_letters(data, first, last, form)
   local medium
   if not letters or promising(letters) then
-    medium = value_medium(data:sub(first, last), form, native)
+    medium = value_medium(data, first, last, form, native)
   end
   if not medium and only_letters(data, first, last) then
     medium = unread("other", (last - first + 1) * 3 // 4)
@@ -128,7 +159,8 @@ end
 --- The medium in a part that says it is base64.
 function text.part(media, data, first, last, native)
   local size = last - first + 1
-  media[#media + 1] = sniff.read(base64.source(data:sub(first, last), native)) or unread("other", size)
+  local src = base64.source(data, first, last, nil, native and native.base64)
+  media[#media + 1] = sniff.read(src) or unread("other", size)
 end
 
 -- The quote that ends the string which begins at `first`, or nil.
@@ -155,7 +187,7 @@ function text.json(media, data, first, last, native)
   if data:sub(first, math.min(last, first + 3)):find("\0", 1, true) then
     return "media_malformed" -- UTF-16 or UTF-32: a way to hide strings
   end
-  local pos = first
+  local pos, form = first, json_form()
   for _ = 1, MAX_STRINGS do
     local open = data:find('"', pos, true)
     if not open or open > last then
@@ -166,7 +198,7 @@ function text.json(media, data, first, last, native)
       return "media_truncated"
     end
     if close - open > SHORTEST then
-      add_value(media, data, open + 1, close - 1, JSON, native)
+      add_value(media, data, open + 1, close - 1, form, native)
     end
     pos = close + 1
   end
@@ -175,7 +207,7 @@ end
 
 --- Adds the media of an `application/x-www-form-urlencoded` body.
 function text.form(media, data, first, last, native)
-  local pos = first
+  local pos, form = first, url_form()
   for _ = 1, MAX_STRINGS do
     if pos > last then
       return nil
@@ -183,7 +215,7 @@ function text.form(media, data, first, last, native)
     local stop = data:find("&", pos, true)
     stop = stop and stop <= last and stop - 1 or last
     local equals = data:find("=", pos, true)
-    add_value(media, data, equals and equals <= stop and equals + 1 or pos, stop, FORM, native)
+    add_value(media, data, equals and equals <= stop and equals + 1 or pos, stop, form, native)
     pos = stop + 2
   end
   return source.COMPLEX.code
@@ -191,7 +223,7 @@ end
 
 --- Adds the medium of one plain field, if it holds one.
 function text.field(media, data, first, last, native)
-  add_value(media, data, first, last, PLAIN, native)
+  add_value(media, data, first, last, {}, native)
 end
 
 return text
