@@ -24,12 +24,13 @@ async def test_a_request_reaches_a_replica_with_the_prefix_taken_off(tmp_path: P
 
 async def test_the_longest_prefix_wins_and_a_prefix_ends_at_a_slash(tmp_path: Path):
     async with world(tmp_path) as here:
-        names = ("root", "a", "ab", "host")
+        names = ("root", "a", "ab", "host", "below")
         replicas = {n: await here.replica(n) for n in names}
         routes = {
             "root": Route(pathPrefix="/"),
             "a": Route(pathPrefix="/a"),
             "ab": Route(pathPrefix="/a/b", stripPrefix=False),
+            "below": Route(hosts=("*.example.com",)),
             "host": Route(hosts=("Media.Example.com",), pathPrefix="/a"),
         }
         services = [service(pool(n, servers=(replicas[n].server(),)), name=n, route=routes[n]) for n in names]
@@ -42,7 +43,9 @@ async def test_the_longest_prefix_wins_and_a_prefix_ends_at_a_slash(tmp_path: Pa
             ("/a/b", {}, "ab"),
             ("/a/bc", {}, "a"),
             ("/a/x", {"host": "media.example.com:8000"}, "host"),
-            ("/b", {"host": "media.example.com"}, "root"),
+            ("/b", {"host": "media.example.com"}, "below"),
+            ("/a/x", {"host": "a.b.Example.com"}, "below"),
+            ("/b", {"host": "example.com"}, "root"),
         ):
             assert (await here.client.get(path, headers=headers)).text == expected, path
         await here.client.get("/a/b/c")

@@ -18,6 +18,7 @@ from tidegate.gateway.lanes import lane_name, lane_sizes
 from tidegate.gateway.names import (
     POOLS_MAP,
     PUBLIC,
+    ROOMS_MAP,
     backend_name,
     balance,
     number_servers,
@@ -33,7 +34,7 @@ LOG_FD = 9
 LOG_FORMAT = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
 
-HOSTS_MAP, PATHS_MAP, LIMITS_MAP = "hosts.map", "paths.map", "limits.map"
+HOSTS_MAP, PATHS_MAP, LIMITS_MAP, WILDCARDS_MAP = "hosts.map", "paths.map", "limits.map", "wildcards.map"
 
 
 def render(
@@ -42,11 +43,12 @@ def render(
     *,
     numbers: Mapping[str, int] | None = None,
     balances: Mapping[str, str] | None = None,
+    rooms: Mapping[str, int] | None = None,
 ) -> Rendered:
     """The files for this snapshot.
 
     `numbers` are server ids to keep (see `number_servers`), `balances` the balance per backend where it shall differ
-    from what `balance` would choose.
+    from what `balance` would choose, `rooms` how many requests may wait per backend.
     """
     numbers = number_servers(snapshot, numbers or {})
     pools = [(s, p, backend_name(p.key)) for s in snapshot.services for p in s.pools]
@@ -64,7 +66,9 @@ def render(
         *(block(f"backend {name}", _backend(s, p, chosen[name], settings, bool(lanes))) for s, p, name in pools),
     ]
     servers = {_marker(p): "".join(f"  {line}\n" for line in _servers(p, numbers)) for _, p, _ in pools}
-    return sealed("\n".join(blocks), _maps(snapshot) | {"gateway.lua": lua()}, servers)
+    most = {name: (rooms or {}).get(name, p.queue_max_length_per_slot * p.slots_per_replica) for _, p, name in pools}
+    loose = {ROOMS_MAP: "".join(f"{name} {most[name]}\n" for name in sorted(most))}
+    return sealed("\n".join(blocks), _maps(snapshot) | {"gateway.lua": lua()}, servers, loose)
 
 
 def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
@@ -109,9 +113,14 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
 
 
 def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
-    yield f"bind {settings.listen_address}:{settings.listen_port}"
+    yield f"bind {settings.listen_address}:{settings.listen_port} id 1"
     yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600"
     yield from _logging()
+    # One address cannot take all connections, however slowly it uses them.
+    share = max(1, settings.max_connections // 2)
+    yield "stick-table type ipv6 size 100k expire 60s store conn_cur"
+    yield "tcp-request connection track-sc0 src if { so_id 1 }"
+    yield f"tcp-request connection reject if {{ so_id 1 }} {{ sc0_conn_cur gt {share} }}"
     yield ""
     yield from _identity()
     yield "http-request allow if { stopping }"
@@ -167,18 +176,20 @@ def _identity() -> Iterator[str]:
 
 def _routing() -> Iterator[str]:
     """A slash is put behind the path so that /face matches the prefix /face/ and /facet does not."""
+    unknown = "!{ var(txn.service) -m found }"
     yield "http-request set-var-fmt(txn.where) %[req.hdr(host),host_only,lower]%[path]/"
     yield "http-request set-var(txn.service) var(txn.where),map_beg(hosts.map)"
+    yield f"http-request set-var(txn.service) var(txn.where),map_reg(wildcards.map) if {unknown}"
     yield "http-request set-var-fmt(txn.where) %[path]/"
-    yield "http-request set-var(txn.service) var(txn.where),map_beg(paths.map) if !{ var(txn.service) -m found }"
-    yield f"http-request return {returned(answers.NO_SERVICE)} if !{{ var(txn.service) -m found }}"
+    yield f"http-request set-var(txn.service) var(txn.where),map_beg(paths.map) if {unknown}"
+    yield f"http-request return {returned(answers.NO_SERVICE)} if {unknown}"
 
 
 def _whole_body(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
     """Read it here when it is small, send it by a lane when it is large; refuse it when it is too large."""
     too_large = "{ req.body_size,sub(txn.limit) gt 0 }"
     refuse = f"http-request use-service lua.refuse_body if {too_large}"
-    no_lane = "!{ var(txn.lane) -m found }"
+    here = "!{ var(txn.lane) -m found } !{ var(txn.streamed) -m found }"
     small = settings.small_body_bytes
     yield "http-request set-var(txn.limit) var(txn.service),map_str_int(limits.map,0)"
     # A client that asks before sending is told at once, another one after its body was read and thrown away.
@@ -191,13 +202,19 @@ def _whole_body(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[s
         yield f"http-request set-var(txn.lane) str({lane_name(size)}) if {this}"
         below = size
     yield "http-request set-var(txn.from) date(0,us)"
-    here = f" if {no_lane}" if lanes else ""
-    yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}{here}"
+    if lanes:
+        # Too large to be held anywhere: passed on while it arrives, screened by its beginning.
+        yield f"http-request set-var(txn.streamed) bool(true) if {{ req.body_size gt {lanes[-1]} }}"
+        start = "http-request wait-for-body time 10s at-least 131072"
+        yield f"{start} if {{ var(txn.streamed) -m found }}"
+    waits = f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
+    yield f"{waits} if {here}" if lanes else waits
     yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
     yield refuse
     if lanes:
         # Its length was not declared, and it is more than the buffer holds.
-        yield f"http-request set-var(txn.lane) str({lane_name(lanes[-1])}) if {no_lane} {{ req.body_size gt {small} }}"
+        last = lane_name(lanes[-1])
+        yield f"http-request set-var(txn.lane) str({last}) if {here} {{ req.body_size gt {small} }}"
         by_lane = "{ var(txn.lane) -m found }"
         yield f"http-request set-header x-tidegate-limit %[var(txn.limit)] if {by_lane}"
         yield f"http-request set-header x-tidegate-service %[var(txn.service)] if {by_lane}"
@@ -217,12 +234,24 @@ def _maps(snapshot: Snapshot) -> dict[str, str]:
     hosts, paths, limits = [], [], []
     for service in snapshot.services:
         prefix = prefix_of(service)
-        hosts += [f"{host.lower()}{prefix}/ {service.service}" for host in service.route.hosts]
+        hosts += [f"{host.lower()}{prefix}/ {service.service}" for host in service.route.hosts if host[0] != "*"]
         paths += [] if service.route.hosts else [f"{prefix}/ {service.service}"]
         limits.append(f"{service.service} {service.max_body_bytes}")
     named = {HOSTS_MAP: hosts, PATHS_MAP: paths, LIMITS_MAP: limits}
     maps = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in named.items()}
-    return maps | {POOLS_MAP: pools_map(snapshot)}
+    return maps | {POOLS_MAP: pools_map(snapshot), WILDCARDS_MAP: _wildcards(snapshot)}
+
+
+def _wildcards(snapshot: Snapshot) -> str:
+    """`*.example.org` takes every name below it. The first expression that fits wins, so the longest comes first."""
+    found = []
+    for service in snapshot.services:
+        for host in service.route.hosts:
+            if host.startswith("*."):
+                prefix = prefix_of(service)
+                expression = f"^[^/]+{re.escape(host[1:].lower())}{re.escape(prefix)}/"
+                found.append((-len(prefix), -len(host), f"{expression} {service.service}\n"))
+    return "".join(line for *_, line in sorted(found))
 
 
 def _backend(
@@ -244,8 +273,11 @@ def _backend(
         yield "retry-on conn-failure"
         yield "option http-server-close"
         yield "http-reuse never"
-    limit = pool.queue_max_length_per_slot * pool.slots_per_replica
-    yield f"http-request return {returned(answers.QUEUE_FULL)} if {{ avg_queue gt {limit} }} {{ nbsrv gt 0 }}"
+    # Requests that wait for a first server are not in the proxy's queue, but they are in the backend.
+    full = returned(answers.QUEUE_FULL)
+    yield f"http-request set-var(txn.room) be_name,map_str_int({ROOMS_MAP},1000)"
+    yield f"http-request return {full} if {{ nbsrv gt 0 }} {{ queue,sub(txn.room) ge 0 }}"
+    yield f"http-request return {full} if {{ nbsrv eq 0 }} {{ be_conn,sub(txn.room) gt 0 }}"
     yield f"http-request lua.wait_for_server {math.ceil(pool.start_wait_s * 1000)} if {{ nbsrv eq 0 }}"
     yield f"http-request return {returned(answers.NOT_STARTED)} if {{ nbsrv eq 0 }}"
     prefix = prefix_of(service)

@@ -19,7 +19,8 @@ from tidegate.gateway.instance import Instance
 from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.meter import Meter
-from tidegate.gateway.names import backend_name, check_names, number_servers
+from tidegate.gateway.names import ROOMS_MAP, backend_name, check_names, number_servers
+from tidegate.gateway.pace import Pace, Paces, room, worth_telling
 from tidegate.gateway.process import affordable_connections, open_pipe, prepare_folder
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat
@@ -50,6 +51,8 @@ class HaproxyGateway:
         self._version: str | None = None
         self._numbers: dict[str, int] = {}
         self._balances: dict[str, str] = {}
+        self._rooms: dict[str, int] = {}
+        self._paces: Paces = {}
         self._busy = asyncio.Lock()
         self._pump_task: asyncio.Task[None] | None = None
         self._pipe: int | None = None
@@ -111,7 +114,11 @@ class HaproxyGateway:
             self._pump()
             at, tick = self.clock.wall(), self.clock.monotonic()
             lost = await self._dropped_lines(seen)
-            return self._ledger.close_interval(self._snapshot, self._version, seen, self._meter.take(), lost, at, tick)
+            observed = self._ledger.close_interval(
+                self._snapshot, self._version, seen, self._meter.take(), lost, at, tick
+            )
+            await self._make_room(observed[1], seen)
+            return observed
 
     async def close(self, *, stop: bool) -> None:
         """Let go of the proxy; with `stop`, end it after its running requests."""
@@ -168,6 +175,7 @@ class HaproxyGateway:
             if size in self.lanes:
                 await self.lanes[size].revive()
         if await self.main.revive():
+            self._rooms = {}
             self._ledger.open(await self._look(), self.clock.monotonic())
 
     # -- following a snapshot ------------------------------------------------------------------------------------
@@ -177,18 +185,22 @@ class HaproxyGateway:
         numbers = number_servers(snapshot, self._numbers)
         # A pool that was once filled by tier stays so: going back would cost a reload and gain nothing.
         kept = {name: how for name, how in self._balances.items() if how == "first"}
-        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept)
+        rooms = self._rooms_of(snapshot)
+        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, rooms=rooms)
         renumbered = any(self._numbers.get(name, number) != number for name, number in numbers.items())
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
         sizes = lane_sizes(snapshot, self.settings)
         for size in sizes:
             lane = self.lanes.setdefault(size, self._instance(size))
             await lane.follow(render_lane(size, snapshot, self.settings, longest(snapshot, self.settings)))
-        await self.main.follow(rendered, reload=renumbered)
+        if await self.main.follow(rendered, reload=renumbered):
+            self._rooms = rooms
         for size in set(self.lanes) - set(sizes):
             self.lanes.pop(size).process.leave()
         self._snapshot, self._numbers = snapshot, numbers
-        await self._converge(await self._look())
+        seen = await self._look()
+        await self._converge(seen)
+        await self._tell_rooms(rooms, next(iter(seen)))
         self._version = snapshot.version
 
     async def _look(self) -> Seen:
@@ -222,6 +234,25 @@ class HaproxyGateway:
                 faults = [a for a in answers if _LATER not in a and not any(done in a for done in _DONE)]
                 if faults:
                     raise GatewayError("the proxy refused: " + "; ".join(faults[:5]))
+
+    # -- how many may wait ---------------------------------------------------------------------------------------
+
+    def _rooms_of(self, snapshot: Snapshot) -> dict[str, int]:
+        pools = [p for s in snapshot.services for p in s.pools]
+        slots = {p.key: sum(s.slots for s in p.servers if not s.draining) for p in pools}
+        return {backend_name(p.key): room(p, slots[p.key], self._paces.get(p.key, Pace())) for p in pools}
+
+    async def _make_room(self, loads: Mapping[PoolKey, PoolLoad], seen: Seen) -> None:
+        self._paces = {key: self._paces.get(key, Pace()).after(load) for key, load in loads.items()}
+        await self._tell_rooms(self._rooms_of(self._snapshot), next(iter(seen)))
+
+    async def _tell_rooms(self, rooms: Mapping[str, int], worker: int) -> None:
+        changed = worth_telling(self._rooms, rooms)
+        told = [f"set map {ROOMS_MAP} {name} {most}" for name, most in sorted(changed.items())]
+        faults = await self.main.master.tell(worker, told) if told else ()
+        if faults:
+            raise GatewayError("the proxy refused: " + "; ".join(faults[:5]))
+        self._rooms = {name: changed.get(name, self._rooms.get(name, most)) for name, most in rooms.items()}
 
     # -- measuring -----------------------------------------------------------------------------------------------
 

@@ -27,14 +27,14 @@ _WORTH = 1.5
 def lane_sizes(snapshot: Snapshot, settings: GatewaySettings) -> tuple[int, ...]:
     """The largest body of each lane, ascending; none when every service's limit is small.
 
-    The last lane is rounded up to a power of two, so that it seldom changes. Worked example: limits up to 16 MiB and
-    `lane_bytes` of 4 MiB give lanes of 4 and 16 MiB.
+    The last lane is rounded up to a power of two, so that it seldom changes, and no larger than `largest_held_bytes`.
+    Worked example: limits up to 16 MiB and `lane_bytes` of 4 MiB give lanes of 4 and 16 MiB.
     """
     largest = max((s.max_body_bytes for s in snapshot.services), default=0)
     if largest <= settings.small_body_bytes:
         return ()
     last = _MIB
-    while last < largest:
+    while last < min(largest, settings.largest_held_bytes):
         last *= 2
     between = (s for s in sorted(settings.lane_bytes) if settings.small_body_bytes < s <= last / _WORTH)
     return (*between, last)

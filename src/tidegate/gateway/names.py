@@ -10,14 +10,17 @@ from tidegate.model.snapshot import PoolRoute, Server, Snapshot
 from tidegate.spec.resolve import PoolKey
 
 PUBLIC = "public"
-POOLS_MAP = "pools.map"
+POOLS_MAP, ROOMS_MAP = "pools.map", "rooms.map"
 _SERVER_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _ROUTE = re.compile(r"[!#-&(-\[\]-~]*")
 _TIER_IDS = 100_000
 
-# A TCP look every 2 s, every 0.5 s when in doubt or down. Readiness is judged by probes elsewhere; this only keeps
-# requests away from a port that is gone until the next snapshot says so. Three refused connections in a row are enough.
-_CHECK = "check inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe layer4 error-limit 3 on-error mark-down"
+# A TCP look every 2 s, every 0.5 s when in doubt or down. Readiness is judged by probes elsewhere; this keeps requests
+# away from a port that is gone until the next snapshot says so, and lets a replica rest that failed five requests in a
+# row (a refused connection, a broken answer, a 5xx): half a second, then it is tried again.
+_CHECK = "check inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe layer7 error-limit 5 on-error mark-down"
+# A replica of several slots gets them one after the other over this time: caches and pools fill, compilers warm up.
+_SLOW_START = "slowstart 5s"
 
 
 def backend_name(key: PoolKey) -> str:
@@ -39,7 +42,8 @@ def pool_key(backend: str) -> PoolKey | None:
 
 def server_parameters(server: Server, number: int) -> str:
     """What follows the name in a `server` line and in `add server`: the same text, so both mean the same."""
-    return f"{server.address} id {number} maxconn {server.slots} weight {min(server.weight, 256)} {_CHECK}"
+    text = f"{server.address} id {number} maxconn {server.slots} weight {min(server.weight, 256)} {_CHECK}"
+    return f"{text} {_SLOW_START}" if server.slots > 1 else text
 
 
 def balance(pool: PoolRoute) -> str:

@@ -28,7 +28,8 @@ class GatewaySettings:
     stop_grace_s: for running requests when the proxy is told to end.
     retries: further attempts after the first one, each on another replica where there is one.
     small_body_bytes: bodies up to this stay in the main proxy; `lane_bytes` are the sizes of the lanes between it and
-        the largest body any service takes (see `lanes`).
+        the largest body any service takes (see `lanes`). A body above `largest_held_bytes` is passed on while it
+        arrives: its slot is taken from the beginning, and it cannot be sent again.
     """
 
     state_directory: Path
@@ -47,6 +48,7 @@ class GatewaySettings:
     stop_grace_s: float = 30.0
     retries: int = 2
     small_body_bytes: int = 256 * 1024
+    largest_held_bytes: int = 64 * 2**20
     lane_bytes: tuple[int, ...] = (4 * 2**20,)
 
     def lane_folder(self, size: int) -> Path:
