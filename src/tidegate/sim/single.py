@@ -20,6 +20,7 @@ from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.sim.engine import IntervalStats, Pool
 from tidegate.sim.histogram import Histogram
 from tidegate.sim.requests import Requests
+from tidegate.sim.series import is_broken
 from tidegate.spec.resolve import PoolSpec
 
 Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]
@@ -235,7 +236,7 @@ class _Run:
         sums.refused += load.refused
         sums.busy_slot_s += load.busy_slot_s
         ended = load.finished + load.failed + load.gave_up + load.refused
-        if load.in_time < self.spec.promise.success * ended:
+        if is_broken(ended, load.in_time, self.spec.promise.success):
             sums.broken_s += load.interval_s
 
     def outcome(self, points: tuple[Point, ...]) -> Outcome:

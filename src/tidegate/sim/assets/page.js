@@ -32,7 +32,10 @@
   });
 
   let pool = 0;
-  const shown = new Set(data.policies.map((_, i) => i).filter((i) => i < 3));
+  // A fixed fleet for the peak would flatten the others; it is a click away.
+  const telling = data.policies.map((p, i) => i).filter((i) => i === 0 || !data.policies[i].name.startsWith("static"));
+  const bound = data.policies.findIndex((p) => p.name === "clairvoyant");
+  const shown = new Set([...telling.slice(0, 2), bound > 0 ? bound : telling[2] ?? 0]);
   let charts = [];
 
   const bands = (u) => {
