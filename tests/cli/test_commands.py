@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from cli.running import run, running
 from tidegate import __version__
 from tidegate.base.errors import ControlError
 from tidegate.cli.client import Client
+from tidegate.model.memory import RolloutRecord
 from tidegate.model.reasons import Reason
+from tidegate.model.status import RolloutStatus
 from tidegate.web.ports import Event, LogLine
 from web.world import AT, FakeControl, pool, replica, status
 
@@ -132,6 +135,28 @@ def test_plan_for_an_empty_world_says_what_would_start_and_why(tmp_path: Path, m
     assert "+ Cluster here\n+ MediaService chat\n" in result.stdout
     assert "chat/default: 2" in result.stdout
     assert result.stdout.count("start chat-") == 2
+
+
+def test_rollout_asks_and_tells(world: tuple[FakeControl, str]) -> None:
+    control, state = world
+    assert run("rollout", "pause", "face-fusion", "--state", state).stdout == "face-fusion: pause\n"
+    assert control.told[-1] == ("rollout", "face-fusion", "pause")
+    shown = json.loads(run("rollout", "status", "face-fusion", "--json", "--state", state).stdout)
+    assert [p["pool"] for p in shown] == ["default"]
+    assert run("rollout", "status", "nobody", "--state", state).exit_code == 1
+
+
+def test_rollout_status_and_history_in_words(world: tuple[FakeControl, str]) -> None:
+    control, state = world
+    ended = RolloutRecord("aaaa", "bbbb", 1000.0, 1090.0, "rolled back", "verify failed: wrong answer")
+    going = RolloutStatus("watching", "aaaa", "cccc", wanted=8, ready=2, goal=2, history=(ended,))
+    pool = control.now.services[0].pools[0]
+    changed = replace(control.now.services[0], pools=(replace(pool, rollout=going),))
+    control.now = replace(control.now, services=(changed,))
+    told = run("rollout", "status", "face-fusion", "--state", state).stdout
+    assert told == "face-fusion/default: aaaa -> cccc: 2 of 8 ready, watching a batch up to 2\n"
+    told = run("rollout", "history", "face-fusion", "--state", state).stdout
+    assert "aaaa -> bbbb  rolled back after 1 min 30 s  verify failed: wrong answer" in told
 
 
 def test_drain_says_what_will_happen(world: tuple[FakeControl, str]) -> None:

@@ -1,13 +1,15 @@
 """A small real service for tests: answers with who it is; can be slow, can die in the middle, can fail.
 
 GET /: {"replica", "pid", "version"}; ?sleep=S waits first. POST /: the length of the body. GET /die ends the process.
-START_S delays the port, FAIL_HEALTH=1 makes /healthz answer 500.
+START_S delays the port, FAIL_HEALTH=1 makes /healthz answer 500, ERRORS=0.05 makes that share of the other answers 500,
+SLOWER_S adds seconds to each, WRONG=1 makes `verify.py` find a wrong answer.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socketserver
 import threading
@@ -37,8 +39,11 @@ class Handler(BaseHTTPRequestHandler):
             status = 500
         if url.path == "/die":
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(float(query.get("sleep", ["0"])[0]))
+        elif url.path != "/healthz" and random.random() < float(os.environ.get("ERRORS", "0")):
+            status = 500
+        time.sleep(float(query.get("sleep", ["0"])[0]) + float(os.environ.get("SLOWER_S", "0")))
         body = {"replica": REPLICA, "pid": os.getpid(), "version": os.environ.get("VERSION", "1"), "got": got}
+        body |= {"wrong": bool(os.environ.get("WRONG"))}
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")

@@ -141,6 +141,9 @@ async def test_explain_drain_and_down():
         assert await code_of(await http.get("/v1/explain/none")) == (404, "not_found")
         assert (await http.post("/v1/drain", json={"subject": "here"})).json()["message"] == "here will be drained"
         assert await code_of(await http.post("/v1/drain", json={})) == (400, "bad_request")
+        wish = {"service": "ocr", "verb": "undo"}
+        assert (await http.post("/v1/rollout", json=wish)).json()["message"] == "ocr: undo"
+        assert await code_of(await http.post("/v1/rollout", json={"verb": "undo"})) == (400, "bad_request")
         assert (await http.post("/v1/down")).status_code == 202
     assert control.told[-1] == ("down",)
 

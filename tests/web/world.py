@@ -139,5 +139,9 @@ class FakeControl:
         await self._call("drain", subject)
         return f"{subject} will be drained"
 
+    async def rollout(self, service: str, verb: str) -> str:
+        await self._call("rollout", service, verb)
+        return f"{service}: {verb}"
+
     async def down(self) -> None:
         await self._call("down")

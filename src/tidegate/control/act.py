@@ -87,8 +87,10 @@ class Actor:
 
     async def _start(self, action: Start) -> None:
         see = self.observer
-        pool = see.revisions[(action.key, action.revision)]
+        pool = see.revisions.get((action.key, action.revision))
         try:
+            if pool is None:
+                raise RuntimeFault(f"revision {action.revision} of {action.key} is not in the journal any more")
             await see.runtimes[action.cluster].start(StartOrder(action.replica, pool, see.gateway_url))
         except RuntimeFault as error:
             see.unstartable[action.replica] = ReplicaSeen(

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tidegate.base.clock import Clock
-from tidegate.control import diff
+from tidegate.control import diff, rollouts
 from tidegate.control.act import Actor
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
@@ -28,7 +28,7 @@ from tidegate.policy import whatif
 from tidegate.policy.tick import tick
 from tidegate.runtimes.protocol import Runtime
 from tidegate.spec.cluster import Cluster
-from tidegate.spec.resolve import Specs
+from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.web.ports import Change, Diff, Event, Explanation, LogLine, Manifest, NotFound, PoolPreview, Preview
 
 log = logging.getLogger("tidegate")
@@ -201,6 +201,25 @@ class Live:
         self.recorder.operator(self.clock.wall(), subject, f"drain: {text}")
         self.wake.set()
         return text
+
+    async def rollout(self, service: str, verb: str) -> str:
+        pools = {k: p for k, p in self.memory.pools.items() if k.service == service}
+        if not pools:
+            raise NotFound(self._no_service(service))
+        text = rollouts.answer(verb, pools, self.observer.revisions, self.specs.pools)
+        heard = max(p.rollout.heard_at for p in pools.values())
+        wish = Intent(f"{verb}-rollout", service, max(self.clock.wall(), heard + 0.001))
+        self.intents = (*self.intents, wish)
+        self.recorder.operator(self.clock.wall(), service, f"rollout {verb}: {text}")
+        self.wake.set()
+        async with self.ticked:  # once it is heard it is in the memory that a restart reads
+            await self.ticked.wait_for(lambda: all(self._heard(key, wish) for key in pools))
+        self.intents = tuple(i for i in self.intents if i is not wish)
+        return text
+
+    def _heard(self, key: PoolKey, wish: Intent) -> bool:
+        pool = self.memory.pools.get(key)
+        return pool is None or pool.rollout.heard_at >= wish.at
 
     async def down(self) -> None:
         self.recorder.operator(self.clock.wall(), "all", "stop everything")

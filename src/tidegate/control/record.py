@@ -18,7 +18,7 @@ from tidegate.model.actions import Action, Publish
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Observed, PoolLoad
-from tidegate.model.plan import PoolPlan, Tick, Transition
+from tidegate.model.plan import PoolPlan, RolloutStep, Tick, Transition
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.store.codec import plain
 from tidegate.store.journal import Journal
@@ -53,6 +53,8 @@ class Recorder:
             self._decision(at, plan)
         for t in decided.transitions:
             self._transition(t)
+        for step in decided.rollouts:
+            self._rollout(step)
         for action in decided.actions:
             if not isinstance(action, Publish):
                 self._action(at, action)
@@ -113,6 +115,10 @@ class Recorder:
     def _transition(self, t: Transition) -> None:
         self._entries.append(Entry(t.at, Kind.TRANSITION, t.key.service, t.key.pool, t.replica, plain(t)))
         self._event(Event(t.at, "transition", t.replica, f"{t.before or 'new'} -> {t.after}: {t.cause}"))
+
+    def _rollout(self, s: RolloutStep) -> None:
+        self._entries.append(Entry(s.at, Kind.ROLLOUT, s.key.service, s.key.pool, data=plain(s)))
+        self._event(Event(s.at, "rollout", str(s.key), f"{s.target}: {s.before} -> {s.after}: {s.cause}"))
 
     def _action(self, at: float, action: Action) -> None:
         data = {"verb": type(action).__name__.lower(), "result": "", **plain(action)}

@@ -24,6 +24,7 @@ from tidegate.control.diff import changes
 from tidegate.control.live import Live
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
+from tidegate.control.revisions import recalled
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
 from tidegate.gateway.haproxy import HaproxyGateway
@@ -79,6 +80,7 @@ async def serve(
         before = journal.load_specs()
         stored = together(before.manifests).specs if before else Specs()
         live.recorder.applied(clock.wall(), specs, changes(stored, specs))
+        live.observer.know(recalled(journal, live.memory, specs))
         with _signals(live):
             loop = asyncio.create_task(live.run(), name="loop")
             on_ready(live)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tidegate import __version__
+from tidegate.base.units import count_of
 from tidegate.control.places import clusters
+from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import ReplicaMemory
 from tidegate.model.observed import Observed, PoolLoad, ReplicaSeen
 from tidegate.model.plan import PoolPlan, Tick
@@ -16,6 +18,7 @@ from tidegate.model.status import (
     GatewayStatus,
     PoolStatus,
     ReplicaStatus,
+    RolloutStatus,
     ServiceStatus,
     Status,
 )
@@ -141,6 +144,27 @@ class _View:
             in_time_ratio=_ratio(load.in_time, load.finished + load.failed) if load else None,
             reasons=plan.reasons,
             replicas=tuple(self._replica(n, m) for n, m in sorted(self._by_pool.get(spec.key, ()))),
+            rollout=self._rollout(spec.key, plan.wanted),
+        )
+
+    def _rollout(self, key: PoolKey, wanted: int) -> RolloutStatus | None:
+        pool = self.tick.memory.pools.get(key)
+        if pool is None:
+            return None
+        r = pool.rollout
+        mine = [m for _, m in self._by_pool.get(key, ()) if m.state is ReplicaState.READY]
+        return RolloutStatus(
+            phase=r.phase,
+            stable=r.stable,
+            target=r.target,
+            wanted=wanted,
+            ready=sum(m.revision == (r.target or r.stable) for m in mine),
+            goal=min(wanted, count_of(r.goal, wanted, up=True)),
+            paused=r.paused,
+            reason=r.reason,
+            since=r.since,
+            began_at=r.began_at,
+            history=r.history,
         )
 
     def _replica(self, name: str, memory: ReplicaMemory) -> ReplicaStatus:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
 
     decision: a pool's wanted number or its deciding reason changed (PoolPlan: wanted, placed, pending, reasons)
     transition: a replica moved from one state to another (Transition)
+    rollout: a pool's rollout moved from one phase to another (RolloutStep)
     action: something was done, and how it ended (an action's fields, `result`: "" or what went wrong)
     load: what a pool was asked over an interval (PoolLoad, several intervals added up)
     capacity: what a cluster had and used (ClusterSeen)
@@ -23,6 +24,7 @@ class Kind(StrEnum):
 
     DECISION = "decision"
     TRANSITION = "transition"
+    ROLLOUT = "rollout"
     ACTION = "action"
     LOAD = "load"
     CAPACITY = "capacity"

@@ -15,6 +15,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
+from tidegate.model.memory import RolloutRecord
 from tidegate.model.reasons import Reason
 
 
@@ -33,6 +34,24 @@ class ReplicaStatus:
     restarts: int = 0
     cause: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStatus:
+    """How far a pool is from `stable` to `target` (see `RolloutMemory`): `ready` of `wanted` replicas run the target,
+    the batch under way leads to `goal` of them. `history` holds the ended ones, newest last."""
+
+    phase: str
+    stable: str
+    target: str = ""
+    wanted: int = 0
+    ready: int = 0
+    goal: int = 0
+    paused: bool = False
+    reason: str = ""
+    since: float = 0.0
+    began_at: float = 0.0
+    history: tuple[RolloutRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,7 @@ class PoolStatus:
     in_time_ratio: float | None = None
     reasons: tuple[Reason, ...] = ()
     replicas: tuple[ReplicaStatus, ...] = ()
+    rollout: RolloutStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ def _moved(memory: ReplicaMemory, cause: str, at: float, detail: str = "") -> Re
 
 
 def _sick(memory: ReplicaMemory, cause: str, detail: str, at: float) -> Step:
+    detail = detail.removeprefix(f"{cause.removesuffix(' failed')}: ")
     return Step(_moved(memory, cause, at, detail), _vacancy(memory, f"{cause}: {detail}" if detail else cause, at))
 
 

@@ -71,6 +71,7 @@ def build_app(
             Route("/v1/plan", routes.plan, methods=["POST"]),
             Route("/v1/what-if", routes.what_if, methods=["POST"]),
             Route("/v1/drain", routes.drain, methods=["POST"]),
+            Route("/v1/rollout", routes.rollout, methods=["POST"]),
             Route("/v1/down", routes.down, methods=["POST"]),
         ],
         exception_handlers={
@@ -138,6 +139,13 @@ class Routes:
         if not isinstance(subject, str) or not subject:
             raise BadRequest('expected {"subject": "REPLICA or CLUSTER"}')
         return JSONResponse({"message": await _soon(self._control.drain(subject))}, headers=_HEADERS)
+
+    async def rollout(self, request: Request) -> Response:
+        asked = bodies.read_object(await _body(request))
+        service, verb = asked.get("service"), asked.get("verb")
+        if not isinstance(service, str) or not isinstance(verb, str) or not service or not verb:
+            raise BadRequest('expected {"service": "SERVICE", "verb": "pause"}')
+        return JSONResponse({"message": await _soon(self._control.rollout(service, verb))}, headers=_HEADERS)
 
     async def down(self, _request: Request) -> Response:
         await _soon(self._control.down())

@@ -68,6 +68,7 @@ class Event:
     """One thing that happened, in a sentence.
 
     `at` is in epoch seconds. `kind` is "decision" (a pool's wanted number changed), "transition" (a replica moved),
+    "rollout" (an upgrade moved),
     "operator" (apply, drain) or "fault"; `subject` names what it is about: "service/pool", a replica id, a cluster.
     """
 
@@ -124,6 +125,10 @@ class ControlPort(Protocol):
 
     async def drain(self, subject: str) -> str:
         """Take a replica or a cluster out of service without harm; the answer is a sentence saying what will happen."""
+
+    async def rollout(self, service: str, verb: str) -> str:
+        """Pause, resume, promote, undo or retry a service's rollout; the answer says what will happen. When it
+        returns, a restart will not forget it."""
 
     async def down(self) -> None:
         """Begin to stop everything: drain, stop, end. Returns when it has begun."""
