@@ -133,8 +133,8 @@ def test_enough_serve_and_never_too_many_are_alive(rollout: Any, how: Any, wante
         fleet.happen(what)
         before, alive = ready(fleet.world), fleet.alive()
         fleet.world.tick()
-        kept = before & ready(fleet.world)
-        assert len(kept) >= min(len(before), fleet.least()), "a ready replica was taken away though it was needed"
+        after = ready(fleet.world)
+        assert len(after) >= min(len(before), fleet.least()), "a ready replica was taken away though it was needed"
         assert fleet.alive() <= max(fleet.most(), alive), "more than wanted and surge were started"
 
 

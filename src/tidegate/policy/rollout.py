@@ -102,6 +102,7 @@ class _Walk:
             self._record("withdrawn" if revision == self.m.stable else "replaced", f"{revision} was declared")
         if revision == self.m.stable:
             self._move("withdrawn", f"{revision} is declared again")
+            self.m = replace(self.m, target="", done=0.0, goal=0.0, paused=False, promoted=False)
             return
         self._begin(revision)
 
