@@ -146,7 +146,8 @@ def choose(lost: Sequence[float], cost: Sequence[float], offered: float, seconds
     def burden(i: int) -> float:
         return cost[i] + per_request * (lost[i] - budget if lost[i] > budget else 0.0)
 
-    return min((*eligible, *range(len(MARGINS), len(CANDIDATES))), key=burden)
+    best: int = min((*eligible, *range(len(MARGINS), len(CANDIDATES))), key=burden)
+    return best
 
 
 def _overload(before: float, queue: float, arrivals: float, rate: float, needs: Needs) -> tuple[float, float]:
