@@ -1,8 +1,7 @@
-"""What `tidegate simulate` does: puts scenarios together from what was asked, plays them, prints what they gave."""
+"""What `tidegate simulate` does: puts scenarios together from what was asked and plays them."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +11,11 @@ from pathlib import Path
 
 from tidegate.base.errors import TidegateError
 from tidegate.base.units import format_seconds, parse_ratio, parse_seconds
-from tidegate.cli.output import clean, console
-from tidegate.sim import baselines, clairvoyant, faults, page, shapes, trace_files
-from tidegate.sim.histogram import Histogram
+from tidegate.sim import baselines, clairvoyant, faults, trace_files
 from tidegate.sim.page import Run
 from tidegate.sim.requests import Requests, ServiceTime
-from tidegate.sim.result import QUANTILES, PoolResult
 from tidegate.sim.scenario import Scenario, Startup
-from tidegate.sim.single import Play, Scale
+from tidegate.sim.single import Play
 from tidegate.sim.trace import Trace
 from tidegate.sim.world import World
 from tidegate.spec.load import load
@@ -30,7 +26,8 @@ CLAIRVOYANT = "clairvoyant"
 COMPARED = ("static", "hpa", "hpa-demand", "kpa", "cron-hpa", "rayserve", "skyserve", CLAIRVOYANT)
 GUESSED_PART = 0.25  # of the promise is taken for the mean service time when none is given
 DEFAULT_CV = 0.5
-MOST_EVENTS = 8
+FINE_UP_TO_S = 2 * 86400.0
+FINEST_S, FINEST_LONG_S = 2.0, 5.0  # the KPA looks every 2 s; a week of that would take many minutes
 LEAD_SHARE, LEAD_S = 0.05, 1800.0  # not counted at the beginning, unless told otherwise
 
 
@@ -224,7 +221,7 @@ def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: st
     runs = []
     with _progress(jobs) as advance:
         for name, title, one, policy in jobs:
-            told = replace(one, scale=_policies(one, policy)) if policy else one
+            told = _under(one, policy) if policy else one
             runs.append(Run(name, title, World(told).run(advance)))
     first = runs[0]
     runs[0] = replace(first, result=replace(first.result, warnings=(*notes, *first.result.warnings)))
@@ -241,12 +238,20 @@ def _title(name: str) -> str:
     return "knows the future: the bound" if name == CLAIRVOYANT else baselines.title(name)
 
 
-def _policies(made: Scenario, name: str) -> dict[PoolKey, Scale]:
+def _under(made: Scenario, name: str) -> Scenario:
+    """The same run under the policy `name`, asked as often as its original looks (down to some seconds)."""
+    policies = _policies(made, name)
+    often = min((p.period_s for p in policies.values()), default=made.longest_tick_s)
+    finest = FINEST_S if made.length_s <= FINE_UP_TO_S else FINEST_LONG_S
+    return replace(made, scale=policies, tick_s=min(made.longest_tick_s, max(often, finest)))
+
+
+def _policies(made: Scenario, name: str) -> dict[PoolKey, baselines.Baseline]:
     """The policy `name` for every pool; pools without load keep their least number."""
     return {pool.key: _policy(made, pool, name) for pool in made.specs.pools}
 
 
-def _policy(made: Scenario, pool: PoolSpec, name: str) -> Scale:
+def _policy(made: Scenario, pool: PoolSpec, name: str) -> baselines.Baseline:
     if pool.key not in made.loads:
         return baselines.baseline(f"static:{pool.scaling.minReplicas}", _nothing())
     trace, work = made.loads[pool.key], made.work[pool.key]
@@ -262,7 +267,7 @@ def _nothing() -> baselines.Case:
     return baselines.Case(empty, empty, 1.0, 1)
 
 
-def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> Scale:
+def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> baselines.Baseline:
     queue = pool.service.queue
     patience_s = made.patience_s or pool.service.requestTimeoutSeconds
     how = Play(
@@ -313,110 +318,3 @@ def command_line(seed: int) -> str:
     words = ["tidegate", *sys.argv[1:]] if len(sys.argv) > 1 else ["tidegate", "simulate"]
     seeded = any(w == "--seed" or w.startswith("--seed=") for w in words)
     return shlex.join(words if seeded else [*words, "--seed", str(seed)])
-
-
-# -- telling it ----------------------------------------------------------------------------------------------------
-
-
-def show(runs: Sequence[Run]) -> None:
-    """Tables for people: the run pool by pool, then the comparison."""
-    from rich.table import Table
-
-    out = console()
-    priced = any(r.result.cost for r in runs)
-    for pool in runs[0].result.pools:
-        table = Table(title=f"{clean(str(pool.key))} under {clean(runs[0].name)}", title_justify="left", box=None)
-        table.add_column("", style="dim")
-        table.add_column("")
-        for name, value in _facts(pool, priced):
-            table.add_row(name, value)
-        out.print(table)
-    if len(runs) > 1:
-        out.print(_comparison(runs, priced))
-    events = runs[0].result.events
-    for at, text in events[:MOST_EVENTS]:
-        out.print(f"[dim]{format_seconds(at) or '0 s':>12}[/]  {clean(text)}")
-    if len(events) > MOST_EVENTS:
-        out.print(f"[dim]{'':>12}[/]  and {len(events) - MOST_EVENTS} more")
-
-
-def _facts(pool: PoolResult, priced: bool) -> list[tuple[str, str]]:
-    total = pool.total
-    verdict = "[green]kept[/]" if pool.kept else "[red]broken[/]"
-    fates = ((total.refused, "refused"), (total.gave_up, "gave up"), (total.failed, "failed"))
-    lost = ", ".join(f"{n:,} {word}" for n, word in fates if n)
-    promise = f"{percent(pool.promised)} within {pool.within_s:g} s promised"
-    facts = [
-        ("promise", f"{verdict}: {percent(pool.success)} in time, {promise}"),
-        ("requests", f"{total.arrivals:,}" + (f" ({lost})" if lost else "")),
-        ("answer", _quantiles(pool.answers)),
-        ("wait", _quantiles(pool.waits)),
-        (
-            "replicas",
-            f"{pool.replica_hours:,.1f} hours, at most {pool.most}, {pool.utilization:.0%} of slots used",
-        ),
-        ("scaling", f"{pool.changes} changes, {format_seconds(pool.broken_s) or '0 s'} of broken promise"),
-    ]
-    return [*facts, ("cost", f"{pool.cost:,.2f}")] if priced else facts
-
-
-def _quantiles(times: Histogram) -> str:
-    return ", ".join(f"p{q * 100:g} {format_seconds(times.quantile_s(q))}" for q in QUANTILES)
-
-
-def _comparison(runs: Sequence[Run], priced: bool) -> object:
-    from rich.table import Table
-
-    table = Table(title="The same requests under other policies", title_justify="left", box=None)
-    relative = f"x {clean(runs[0].name)}"
-    heads = ["policy", "in time", "promise", "replica-hours", relative, "slots used", "broken", "changes"]
-    for head in [*heads, "cost"] if priced else heads:
-        table.add_column(head, justify="left" if head == "policy" else "right")
-    base = runs[0].result.replica_hours or 1.0
-    for run in runs:
-        r = run.result
-        row = [
-            clean(run.name),
-            percent(r.success),
-            "[green]kept[/]" if r.kept else "[red]broken[/]",
-            f"{r.replica_hours:,.1f}",
-            f"{r.replica_hours / base:.2f}",
-            f"{r.utilization:.0%}",
-            format_seconds(sum(p.broken_s for p in r.pools)) or "0 s",
-            str(sum(p.changes for p in r.pools)),
-        ]
-        table.add_row(*row, *([f"{r.cost:,.2f}"] if priced else []))
-    return table
-
-
-def percent(share: float) -> str:
-    """Rounded down, so that nothing below a promise reads as if it kept it.
-
-    >>> percent(0.99949999)
-    '99.949%'
-    """
-    return f"{int(share * 100_000 + 1e-9) / 1000:.3f}%"
-
-
-def as_json(runs: Sequence[Run]) -> str:
-    """The first run, and the others under `compare`."""
-    body = {"policy": runs[0].name} | runs[0].result.numbers()
-    if len(runs) > 1:
-        body["compare"] = [{"policy": r.name} | r.result.numbers() for r in runs[1:]]
-    return json.dumps(body)
-
-
-def write_page(path: Path, runs: Sequence[Run], asked: Asked) -> None:
-    """The page with charts.
-
-    Raises:
-        CannotSimulate: the file cannot be written.
-    """
-    result = runs[0].result
-    traces = ", ".join(t if shapes.is_shape(t) else Path(t).name for t in asked.traces)
-    about = f"{traces} over {format_seconds(result.length_s)}; a replica starts in {asked.startup}; seed {asked.seed}. "
-    about += "The first minutes, in which every policy only begins to learn, are drawn but not counted."
-    try:
-        path.write_text(page.page(runs, command=command_line(asked.seed), about=about), "utf-8")
-    except OSError as error:
-        raise CannotSimulate(f"cannot write {path}: {error.strerror}") from None

@@ -64,6 +64,7 @@ def simulate(
     Every request is simulated, and the policy that decides is the very one that runs live.
     """
     from tidegate.cli import simulate as work
+    from tidegate.cli import simulation_text as text
     from tidegate.cli.output import warn
 
     asked = work.Asked(
@@ -84,12 +85,12 @@ def simulate(
     runs = work.play_all(asked, baseline, compare, work.command_line(seed))
     result = runs[0].result
     if html is not None:
-        work.write_page(html, runs, asked)
+        text.write_page(html, runs, asked)
         typer.echo(f"wrote {html}", err=True)
     warn(result.warnings)
     if as_json:
-        typer.echo(work.as_json(runs))
+        typer.echo(text.as_json(runs))
     else:
-        work.show(runs)
+        text.show(runs)
     if strict and not result.kept:
         raise typer.Exit(1)

@@ -1,0 +1,119 @@
+"""How `tidegate simulate` tells what runs gave: tables, JSON, the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from tidegate.base.units import format_seconds
+from tidegate.cli.output import clean, console
+from tidegate.cli.simulate import Asked, CannotSimulate, command_line
+from tidegate.sim import page, shapes
+from tidegate.sim.histogram import Histogram
+from tidegate.sim.page import Run
+from tidegate.sim.result import QUANTILES, PoolResult
+
+MOST_EVENTS = 8
+
+
+def show(runs: Sequence[Run]) -> None:
+    """Tables for people: the run pool by pool, then the comparison."""
+    out = console()
+    priced = any(r.result.cost for r in runs)
+    for pool in runs[0].result.pools:
+        table = Table(title=f"{clean(str(pool.key))} under {clean(runs[0].name)}", title_justify="left", box=None)
+        table.add_column("", style="dim")
+        table.add_column("")
+        for name, value in _facts(pool, priced):
+            table.add_row(name, value)
+        out.print(table)
+    if len(runs) > 1:
+        out.print(_comparison(runs, priced))
+    events = runs[0].result.events
+    for at, text in events[:MOST_EVENTS]:
+        out.print(f"[dim]{format_seconds(at) or '0 s':>12}[/]  {clean(text)}")
+    if len(events) > MOST_EVENTS:
+        out.print(f"[dim]{'':>12}[/]  and {len(events) - MOST_EVENTS} more")
+
+
+def _facts(pool: PoolResult, priced: bool) -> list[tuple[str, str]]:
+    total = pool.total
+    verdict = "[green]kept[/]" if pool.kept else "[red]broken[/]"
+    fates = ((total.refused, "refused"), (total.gave_up, "gave up"), (total.failed, "failed"))
+    lost = ", ".join(f"{n:,} {word}" for n, word in fates if n)
+    promise = f"{percent(pool.promised)} within {pool.within_s:g} s promised"
+    facts = [
+        ("promise", f"{verdict}: {percent(pool.success)} in time, {promise}"),
+        ("requests", f"{total.arrivals:,}" + (f" ({lost})" if lost else "")),
+        ("answer", _quantiles(pool.answers)),
+        ("wait", _quantiles(pool.waits)),
+        (
+            "replicas",
+            f"{pool.replica_hours:,.1f} hours, at most {pool.most}, {pool.utilization:.0%} of slots used",
+        ),
+        ("scaling", f"{pool.changes} changes, {format_seconds(pool.broken_s) or '0 s'} of broken promise"),
+    ]
+    return [*facts, ("cost", f"{pool.cost:,.2f}")] if priced else facts
+
+
+def _quantiles(times: Histogram) -> str:
+    return ", ".join(f"p{q * 100:g} {format_seconds(times.quantile_s(q))}" for q in QUANTILES)
+
+
+def _comparison(runs: Sequence[Run], priced: bool) -> Table:
+    table = Table(title="The same requests under other policies", title_justify="left", box=None)
+    relative = f"x {clean(runs[0].name)}"
+    heads = ["policy", "in time", "promise", "replica-hours", relative, "slots used", "broken", "changes"]
+    for head in [*heads, "cost"] if priced else heads:
+        table.add_column(head, justify="left" if head == "policy" else "right")
+    base = runs[0].result.replica_hours or 1.0
+    for run in runs:
+        r = run.result
+        row = [
+            clean(run.name),
+            percent(r.success),
+            "[green]kept[/]" if r.kept else "[red]broken[/]",
+            f"{r.replica_hours:,.1f}",
+            f"{r.replica_hours / base:.2f}",
+            f"{r.utilization:.0%}",
+            format_seconds(sum(p.broken_s for p in r.pools)) or "0 s",
+            str(sum(p.changes for p in r.pools)),
+        ]
+        table.add_row(*row, *([f"{r.cost:,.2f}"] if priced else []))
+    return table
+
+
+def percent(share: float) -> str:
+    """Rounded down, so that nothing below a promise reads as if it kept it.
+
+    >>> percent(0.99949999)
+    '99.949%'
+    """
+    return f"{int(share * 100_000 + 1e-9) / 1000:.3f}%"
+
+
+def as_json(runs: Sequence[Run]) -> str:
+    """The first run, and the others under `compare`."""
+    body = {"policy": runs[0].name} | runs[0].result.numbers()
+    if len(runs) > 1:
+        body["compare"] = [{"policy": r.name} | r.result.numbers() for r in runs[1:]]
+    return json.dumps(body)
+
+
+def write_page(path: Path, runs: Sequence[Run], asked: Asked) -> None:
+    """The page with charts.
+
+    Raises:
+        CannotSimulate: the file cannot be written.
+    """
+    result = runs[0].result
+    traces = ", ".join(t if shapes.is_shape(t) else Path(t).name for t in asked.traces)
+    about = f"{traces} over {format_seconds(result.length_s)}; a replica starts in {asked.startup}; seed {asked.seed}. "
+    about += "The first minutes, in which every policy only begins to learn, are drawn but not counted."
+    try:
+        path.write_text(page.page(runs, command=command_line(asked.seed), about=about), "utf-8")
+    except OSError as error:
+        raise CannotSimulate(f"cannot write {path}: {error.strerror}") from None
