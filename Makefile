@@ -40,7 +40,7 @@ lint: $(VENV)/.dev  ## format, style, types, import arrows
 
 nightly: $(VENV)/.dev  ## the long tests: a million fuzzed inputs, the whole policy benchmark
 	$(BIN)/python tests/gateway/screen/fuzz.py --inputs 1000000
-	$(BIN)/python -m benchmarks.policy
+	$(BIN)/python benchmarks/policy/run.py
 
 lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	mkdir -p requirements

@@ -1,6 +1,6 @@
 """Run `tidegate up` with a service of 100 ms, one slot a replica, and send it an open-loop load that rises and falls.
 
-    python -m benchmarks.elastic [--seconds 90] [--json]
+    python benchmarks/elastic/run.py [--seconds 90] [--json]
 
 Arrivals are Poisson with a rate that follows a half sine from 0 to `--peak` times what one replica can take. Prints
 what was sent and answered, and the replicas every five seconds. Needs the test dependencies.

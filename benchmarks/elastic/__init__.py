@@ -1,1 +1,0 @@
-"""Load from nothing to six times what one replica takes, and back: replicas follow, no request fails."""
