@@ -1,7 +1,9 @@
--- wrk: POST a body of SIZE bytes (environment) with an image's content type; counts answers that are not 200.
+-- wrk: POST the file BODY (environment) as a JPEG; counts answers that are not 200.
 wrk.method = "POST"
 wrk.headers["content-type"] = "image/jpeg"
-wrk.body = string.rep("\xff\xd8\xff\xe0", tonumber(os.getenv("SIZE")) / 4)
+local file = assert(io.open(os.getenv("BODY"), "rb"))
+wrk.body = file:read("a")
+file:close()
 
 local threads = {}
 function setup(thread)

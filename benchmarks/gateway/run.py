@@ -17,12 +17,14 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -33,7 +35,7 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Route
+from tidegate.spec.service import Match, Range, Route
 
 HERE = Path(__file__).parent
 REPLICAS = 8
@@ -95,8 +97,16 @@ async def tidegate(folder: Path, port: int, ports: list[int]):
     gateway = HaproxyGateway(settings)
     await gateway.start()
     servers = tuple(Server(f"r{i}", f"127.0.0.1:{p}", SLOTS) for i, p in enumerate(ports))
-    pool = PoolRoute(PoolKey("face"), None, servers, SLOTS, 10.0, 1000, 10.0, 60.0, 1.0)
-    await gateway.publish(Snapshot.of((ServiceRoute("face", Route(), (pool,), MOST, True),)))
+    # Two services on the same replicas; the proxy knows each replica twice, which costs this measurement nothing.
+    services = []
+    for name, matches in (("face", ()), ("screened", (Match(pixels=Range(min=8e6)),))):
+        named = tuple(replace(s, replica=f"{name}-{s.replica}") for s in servers)
+        large = tuple(
+            PoolRoute(PoolKey(name, "large"), match, (), SLOTS, 10.0, 1000, 10.0, 60.0, 1.0) for match in matches
+        )
+        pool = PoolRoute(PoolKey(name), None, named, SLOTS, 10.0, 1000, 10.0, 60.0, 1.0)
+        services.append(ServiceRoute(name, Route(pathPrefix=f"/{name}"), (*large, pool), MOST, True))
+    await gateway.publish(Snapshot.of(tuple(services)))
     try:
         yield gateway
     finally:
@@ -109,12 +119,12 @@ def cpu_s(pids: list[int]) -> float:
     return float(sum(t.user + t.system for t in times))
 
 
-async def wrk(url: str, connections: int, seconds: float, size: int) -> dict[str, float]:
+async def wrk(url: str, connections: int, seconds: float, body: Path) -> dict[str, float]:
     load = [f"-t{min(2, connections)}", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     process = await asyncio.create_subprocess_exec(
         *["wrk", *load, "-s", str(HERE / "post.lua"), url],
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "SIZE": str(size)},
+        env={**os.environ, "BODY": str(body)},
     )
     out, _ = await process.communicate()
     line = next(part for part in out.decode().splitlines() if part.startswith("RESULT "))
@@ -129,9 +139,19 @@ async def observe_forever(gateway: HaproxyGateway) -> None:
         await gateway.observe()
 
 
+def jpeg(size: int, width: int = 1600, height: int = 1200) -> bytes:
+    """The head of a JPEG of that many pixels, and `size` bytes in all."""
+    head = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+    frame = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", height, width) + b"\3\1\x22\0\2\x11\1\3\x11\1"
+    scan = b"\xff\xda\0\x0c\3\1\0\2\x11\3\x11\0\x3f\0"
+    return (head + frame + scan).ljust(size - 2, b"\x55") + b"\xff\xd9"
+
+
 async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     folder = Path(tempfile.mkdtemp(prefix="tg-bench-"))
+    body = folder / "body.jpeg"
+    body.write_bytes(jpeg(arguments.size))
     ports = [free_port() for _ in range(REPLICAS)]
     small = GatewaySettings(folder).small_body_bytes + BUFFER_MARGIN
     buffers = {"HAProxy, 16 MiB buffers": MOST + BUFFER_MARGIN, "HAProxy, small buffers": small}
@@ -141,6 +161,7 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
         "direct": f"http://127.0.0.1:{ports[0]}/",
         **{way: f"http://127.0.0.1:{p}/" for way, p in plain_ports.items()},
         "tidegate": f"http://127.0.0.1:{port}/face",
+        "tidegate, screening": f"http://127.0.0.1:{port}/screened",
     }
     try:
         with ExitStack() as stack:
@@ -152,13 +173,14 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
             async with tidegate(folder / "gateway", port, ports) as gateway:
                 masters = [gateway.main, *gateway.lanes.values()]
                 pids["tidegate"] = [c.pid for m in masters for c in psutil.Process(m.pid()).children()]
+                pids["tidegate, screening"] = pids["tidegate"]
                 looking = asyncio.create_task(observe_forever(gateway))
                 for connections in arguments.connections:
                     best: dict[str, dict[str, float]] = {}
                     for _ in range(arguments.rounds):
                         for way, url in urls.items():
                             before = cpu_s(pids[way])
-                            got = await wrk(url, connections, arguments.seconds, arguments.size)
+                            got = await wrk(url, connections, arguments.seconds, body)
                             got["cpu_us"] = (cpu_s(pids[way]) - before) * 1e6 / max(1, got["requests"])
                             if way not in best or got["rate"] > best[way]["rate"]:
                                 best[way] = got
@@ -177,11 +199,12 @@ def show(rows: list[dict[str, object]], size: int) -> None:
             f"{r['connections']:>7}  {r['way']:24} {r['rate']:>10.0f} {r['p50_ms']:>7.2f} {r['p99_ms']:>7.2f}"
             f" {r['cpu_us']:>7.0f} {r['failed']:>7.0f}"
         )
-    print("\nTidegate against the others:")
+    print("\nRequests/s of Tidegate without and with screening, against the others:")
     rates = {(r["connections"], r["way"]): float(r["rate"]) for r in rows}  # type: ignore[arg-type]
     for (connections, way), rate in rates.items():
-        if way != "tidegate":
-            print(f"{connections:>7}  {way:24} {rates[connections, 'tidegate'] / rate:.2f}x")
+        if not way.startswith("tidegate"):
+            times = (rates[connections, w] / rate for w in ("tidegate", "tidegate, screening"))
+            print(f"{connections:>7}  {way:24} " + "  ".join(f"{t:.2f}x" for t in times))
 
 
 def main() -> None:
