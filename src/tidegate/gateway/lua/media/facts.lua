@@ -96,16 +96,17 @@ local function refusal(medium, limits)
   return nil
 end
 
-local function total_refusal(all, limits)
+-- What was judged from bytes chooses a pool; it refuses nobody, so `read` holds the sums without it.
+local function total_refusal(all, read, limits)
   if limits.required == 1 and all.count == 0 then
     return "media_missing"
   elseif limits.count and all.count > limits.count then
     return "media_too_many"
   elseif limits.total_bytes and all.total_bytes > limits.total_bytes then
     return "media_too_many_bytes"
-  elseif limits.total_pixels and all.total_pixels > limits.total_pixels then
+  elseif limits.total_pixels and read.pixels > limits.total_pixels then
     return "media_too_many_pixels"
-  elseif limits.total_seconds and all.total_milliseconds > limits.total_seconds * 1000 then
+  elseif limits.total_seconds and read.milliseconds > limits.total_seconds * 1000 then
     return "media_too_long"
   end
   return nil
@@ -129,6 +130,7 @@ function facts.request(media, limits, problem)
     total_pixels = 0, total_frames = 0, total_milliseconds = 0, total_bytes = 0,
   }
   local named
+  local read = { pixels = 0, milliseconds = 0 }
   for _, medium in ipairs(media) do
     for _, name in ipairs({ "pixels", "frames", "milliseconds", "bytes" }) do
       all[name] = math.max(all[name], medium[name])
@@ -136,7 +138,10 @@ function facts.request(media, limits, problem)
     end
     if medium.exact == false then
       all.known = 0
+    else
+      read.milliseconds = read.milliseconds + medium.milliseconds
     end
+    read.pixels = capped(read.pixels + medium.width * medium.height)
     if not named or larger(medium, named) then
       named = medium
     end
@@ -147,7 +152,7 @@ function facts.request(media, limits, problem)
     all.width, all.height = named.width, named.height
     all.rate, all.channels = named.rate, named.channels
   end
-  all.code = problem or total_refusal(all, limits) or "ok"
+  all.code = problem or total_refusal(all, read, limits) or "ok"
   return all
 end
 

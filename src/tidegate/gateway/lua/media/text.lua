@@ -136,8 +136,10 @@ local function value_medium(data, first, last, form, native)
   return sniff.read(src) or letters and unread(kind, (last - letters + 1) * 3 // 4) or nil
 end
 
-local function only_letters(data, first, last)
-  return last - first + 1 >= SURELY_DATA and not data:sub(first, first + 255):find("[^%w+/_\r\n\\-]")
+-- Whether a value is long and, as far as one looks, nothing but letters: data of some kind. A bare plus in a form is a space.
+local function only_letters(data, first, last, form)
+  local other = form.mark == "%" and "[^%w/_%%-]" or "[^%w+/_\r\n\\-]"
+  return last - first + 1 >= SURELY_DATA and not data:sub(first, first + 255):find(other)
 end
 
 -- Appends the medium that data[first..last] holds, if any, to `media`.
@@ -150,7 +152,7 @@ local function add_value(media, data, first, last, form, native)
   if not letters or promising(letters) then
     medium = value_medium(data, first, last, form, native)
   end
-  if not medium and only_letters(data, first, last) then
+  if not medium and only_letters(data, first, last, form) then
     medium = unread("other", (last - first + 1) * 3 // 4)
   end
   media[#media + 1] = medium

@@ -67,9 +67,13 @@ end
 return function(src)
   local form = layout(src)
   local best = { width = 0, height = 0 }
-  local frames, seen = 0, 0
+  local frames, seen, visited = 0, 0, {}
   local function visit(at)
     seen = seen + 1
+    if visited[at] then
+      error(source.CONTRADICTORY, 0)
+    end
+    visited[at] = true
     if seen > MAX_DIRECTORIES then
       error(source.COMPLEX, 0)
     end
