@@ -32,6 +32,8 @@ core.register_fetches("media_head", function(txn, limits)
 end)
 
 core.register_action("media_body", { "http-req" }, function(txn, limits)
+  -- HAProxy ends an action that takes too long (tune.lua.session-timeout); this is what stays then.
+  txn:set_var("txn.media", screen.TOO_COMPLEX)
   local data = txn.sf:req_body() or ""
   local total = tonumber(txn.sf:req_body_size()) or 0
   local ok, record = pcall(screen.body, data, txn.sf:req_hdr("content-type"), limits, {

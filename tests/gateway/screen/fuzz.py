@@ -181,10 +181,12 @@ class Fuzzer:
         lua = lua54.LuaRuntime(encoding=None, unpack_returned_tuples=True)
         lua.globals()[b"package"][b"path"] = f"{lua_path()}/lua/?.lua".encode()
         self._run: Any = lua.execute(COUNTING)
+        self.steps = 0
 
     def say(self, data: bytes, content_type: str) -> Said:
         """Screens one body; laws 1 and 2."""
         whole, head, steps = self._run(data, content_type.encode(), WINDOW_BYTES)
+        self.steps = steps
         allowed = STEPS_AT_ALL + STEPS_PER_BYTE * len(data)
         if steps > allowed:
             raise LawBroken(f"{steps} steps for {len(data)} bytes, at most {allowed} allowed")

@@ -176,15 +176,22 @@ end
 
 local LONGEST_HEADER = 16
 
+-- Places that look like the beginning of a frame; an hour of sound has 40 000.
+local MAX_SYNCS = 60000
+
 -- Samples by the frames themselves: how far the last one reaches, or all of them added up, whichever is more. Of the bytes
 -- between frames one in ten million looks like a header; that adds a frame of a tenth of a second.
 local function frame_samples(src, info)
   local data, start = src:at(0, src.total)
   local stop = start + src.total - LONGEST_HEADER
-  local reached, added = 0, 0
+  local reached, added, syncs = 0, 0, 0
   for _, sync in ipairs({ "\xFF\xF8", "\xFF\xF9" }) do
     local i = data:find(sync, start, true)
     while i and i <= stop do
+      syncs = syncs + 1
+      if syncs > MAX_SYNCS then
+        error(source.COMPLEX, 0)
+      end
       local last, block = frame_end(data, i, info)
       if last and (last <= info.samples or info.samples == 0 or last <= added + block) then
         reached = math.max(reached, last)

@@ -44,6 +44,12 @@ function base64.decode(text)
   return table.concat(out)
 end
 
+--- The first byte that two or more letters of the plain alphabet stand for.
+function base64.first_byte(letters)
+  local a, b = letters:byte(1, 2)
+  return VALUE[a] << 2 | VALUE[b] >> 4
+end
+
 --- The letters of the URL-safe alphabet that differ, and what they are in the plain one.
 base64.URL_SAFE = { ["-"] = "+", ["_"] = "/" }
 

@@ -4,7 +4,8 @@
 
 local source = require("media.source")
 
-local MAX_ELEMENTS = 500000
+-- Blocks are elements: an hour of sound in blocks of 20 ms has 180 000.
+local MAX_ELEMENTS = 200000
 
 local EBML, SEGMENT, INFO, TRACKS, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675
 local DOCTYPE, SCALE, DURATION = 0x4282, 0x2AD7B1, 0x4489
@@ -34,6 +35,11 @@ end
 
 -- Identifier, first byte of the content, size (nil: unknown) of the element at `pos`.
 local function element(src, pos)
+  local data, i = src:at(pos, 2)
+  local a, b = data:byte(i, i + 1)
+  if a >= 0x80 and b >= 0x80 and b < 0xFF then -- both short, as most are
+    return a, pos + 2, b & 0x7F
+  end
   local id_length = length_of(src:byte(pos))
   if id_length > 4 then
     error(source.CONTRADICTORY, 0)

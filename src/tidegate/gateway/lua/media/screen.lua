@@ -149,6 +149,9 @@ function screen.body(data, content_type, limits, env)
   return facts.record(facts.request(media, facts.limits(limits), problem)), media
 end
 
+--- The record of a body that took too long.
+screen.TOO_COMPLEX = facts.record(facts.request({}, {}, source.COMPLEX.code))
+
 --- The record of a body that must count as unread.
 function screen.unreadable(size)
   return facts.record(facts.request({ unread(size) }, {}))

@@ -58,6 +58,14 @@ local FORMS = {
 -- Sizes of the headers that a BMP file may carry; text that happens to begin with BM has none of them.
 local BMP_HEADERS = { [12] = true, [16] = true, [40] = true, [52] = true, [56] = true, [64] = true, [108] = true, [124] = true }
 
+--- The bytes that a medium can begin with.
+sniff.FIRST = { [0] = true, [0xFF] = true, [0x47] = true }
+for _, magics in ipairs({ FOUR, FORMS, { ID3 = true, BM = true, ["#!AMR"] = true } }) do
+  for magic in pairs(magics) do
+    sniff.FIRST[magic:byte()] = true
+  end
+end
+
 local function by_sync(src, head)
   local pos = 0
   if head:sub(1, 3) == "ID3" then

@@ -13,7 +13,9 @@ local SHORTEST = 40
 -- A string of letters alone that is this long is data of some kind, even if its first bytes tell nothing (raw samples).
 local SURELY_DATA = 1024
 
-local MAX_STRINGS = 1000000
+-- Work in one document: quotes and separators looked at, values looked into. What lies behind that counts as unread.
+local MAX_MARKS = 500000
+local MAX_VALUES = 5000
 
 local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
@@ -44,11 +46,11 @@ end
 
 -- How the values of a document are written: how to read them, and the mark that shows that they must be rewritten first.
 local function json_form()
-  return { unescape = from_json, mark = "\\", next_mark = 0 }
+  return { unescape = from_json, mark = "\\", next_mark = 0, marks = MAX_MARKS, values = MAX_VALUES }
 end
 
 local function url_form()
-  return { unescape = from_form, mark = "%", next_mark = 0 }
+  return { unescape = from_form, mark = "%", next_mark = 0, marks = MAX_MARKS, values = MAX_VALUES }
 end
 
 -- Whether there is a mark in data[first..last]. Values are asked for in order, so all the searches together pass the
@@ -91,6 +93,9 @@ end
 
 -- Letters that are looked at first, and what of a value is searched for them: receivers pass over everything else.
 local LETTERS = 64
+
+-- Bytes of a form field's name; a longer one is looked at as if it were the value.
+local LONGEST_NAME = 1024
 local STRETCHES = { 128, 4096, math.huge }
 
 -- The first letters of data[first..last], without what a receiver would pass over.
@@ -114,7 +119,7 @@ end
 
 -- Whether the letters decode to what a medium begins with. What cannot be told from so few is worth a closer look.
 local function promising(letters)
-  if #letters < 16 then
+  if #letters < 16 or not sniff.FIRST[base64.first_byte(letters)] then
     return false
   end
   local src = base64.source(letters, 1, #letters // 4 * 4)
@@ -147,6 +152,7 @@ local function add_value(media, data, first, last, form, native)
   if last - first + 1 < SHORTEST then
     return
   end
+  form.values = form.values - 1
   local letters = first_letters(data, first, last, form)
   local medium
   if not letters or promising(letters) then
@@ -165,10 +171,14 @@ function text.part(media, data, first, last, native)
   media[#media + 1] = sniff.read(src) or unread("other", size)
 end
 
--- The quote that ends the string which begins at `first`, or nil.
-local function closing_quote(data, first)
+-- The quote that ends the string which begins at `first`; nil when there is none, false when it was not worth finding.
+local function closing_quote(data, first, form)
   local at = first
   while true do
+    form.marks = form.marks - 1
+    if form.marks < 0 then
+      return false
+    end
     local quote = data:find('"', at, true)
     if not quote then
       return nil
@@ -184,48 +194,55 @@ local function closing_quote(data, first)
   end
 end
 
+-- The rest of a document that holds too much to look at: one medium, judged by its bytes.
+local function rest(media, first, last)
+  media[#media + 1] = unread("other", last - first + 1)
+end
+
 --- Adds the media of a JSON document, which is data[first..last]. Returns a fault code for what cannot be JSON.
 function text.json(media, data, first, last, native)
   if data:sub(first, math.min(last, first + 3)):find("\0", 1, true) then
     return "media_malformed" -- UTF-16 or UTF-32: a way to hide strings
   end
   local pos, form = first, json_form()
-  for _ = 1, MAX_STRINGS do
+  while true do
     local open = data:find('"', pos, true)
     if not open or open > last then
       return nil
     end
-    local close = closing_quote(data, open + 1)
-    if not close or close > last then
+    local close = closing_quote(data, open + 1, form)
+    if close == nil or close and close > last then
       return "media_truncated"
+    elseif not close or form.values < 0 then
+      return rest(media, open, last)
     end
     if close - open > SHORTEST then
       add_value(media, data, open + 1, close - 1, form, native)
     end
     pos = close + 1
   end
-  return source.COMPLEX.code
 end
 
 --- Adds the media of an `application/x-www-form-urlencoded` body.
 function text.form(media, data, first, last, native)
   local pos, form = first, url_form()
-  for _ = 1, MAX_STRINGS do
-    if pos > last then
-      return nil
+  while pos <= last do
+    form.marks = form.marks - 1
+    if form.marks < 0 or form.values < 0 then
+      return rest(media, pos, last)
     end
     local stop = data:find("&", pos, true)
     stop = stop and stop <= last and stop - 1 or last
-    local equals = data:find("=", pos, true)
-    add_value(media, data, equals and equals <= stop and equals + 1 or pos, stop, form, native)
+    local equals = data:sub(pos, math.min(stop, pos + LONGEST_NAME)):find("=", 1, true)
+    add_value(media, data, equals and pos + equals or pos, stop, form, native)
     pos = stop + 2
   end
-  return source.COMPLEX.code
+  return nil
 end
 
 --- Adds the medium of one plain field, if it holds one.
 function text.field(media, data, first, last, native)
-  add_value(media, data, first, last, {}, native)
+  add_value(media, data, first, last, { values = 1 }, native)
 end
 
 return text
