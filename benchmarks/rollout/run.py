@@ -4,7 +4,8 @@
 
 Real control process, HAProxy and replicas on this machine (the echo service of the end-to-end tests, each replica busy
 `--service-s` per request). Requests are sent at Poisson times whatever the answers do, at `--load` of the capacity of
-the wanted replicas. One JSON line a case.
+the wanted replicas. One JSON line a case. Where `sent_per_s` lies below `requests_per_s` the machine was too slow for
+this load; a longer `--service-s` asks for fewer requests at the same share of the capacity.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ async def upgrade(name: str, given: argparse.Namespace, live: System) -> dict[st
     rate = given.load * given.replicas / given.service_s
     seen: Counter[str] = Counter()
     stop = asyncio.Event()
+    loaded_at = time.monotonic()
     load = asyncio.create_task(requests(f"{live.url}/echo/?sleep={given.service_s}", rate, stop, seen))
     await asyncio.sleep(5)
     live.write(manifest(given, "2", CASES[name]), cluster(capacity={"cpu": 8, "memory": "16Gi"}))
@@ -103,6 +105,7 @@ async def upgrade(name: str, given: argparse.Namespace, live: System) -> dict[st
         "case": name,
         "replicas": given.replicas,
         "requests_per_s": round(rate, 1),
+        "sent_per_s": round(sum(seen.values()) / (time.monotonic() - loaded_at), 1),
         "requests": sum(seen.values()),
         "failed": sum(n for what, n in seen.items() if what.startswith("failed")),
         "seen": dict(sorted(seen.items())),
