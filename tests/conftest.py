@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,3 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def rewrite_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be rewritten instead of compared; review the diff afterwards."""
     return bool(request.config.getoption("--rewrite-golden"))
+
+
+# The same examples at every run, so that a red run means a change and not a new guess; `--hypothesis-seed` explores.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")

@@ -72,12 +72,18 @@ class Fault:
 def dotted(path: FieldPath) -> str:
     """A path as people write it.
 
+    A key that would break the line, or cannot be seen, is shown quoted.
+
     >>> dotted(("spec", "pools", 0, "name"))
     'spec.pools[0].name'
     """
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        key = part if part.isprintable() and part.strip() else json.dumps(part)
+        text += f".{key}" if text else key
     return text
 
 
