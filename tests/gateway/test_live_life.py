@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -252,6 +251,4 @@ async def test_a_state_directory_of_any_name_will_do(tmp_path: Path):
         one = await here.replica("face-1")
         await here.gateway.publish(with_others(one, 0))
         assert (await here.client.post("/face", content=b"x" * 2**20)).status_code == 200
-        sockets = here.gateway.settings.socket_folder
-        assert sockets != folder
-    shutil.rmtree(sockets)
+        assert here.gateway.settings.socket_folder != folder

@@ -47,8 +47,8 @@ async def test_at_three_times_capacity_the_capacity_is_used_and_the_answered_one
     finished, in_time = sum(x.finished for x in later), sum(x.in_time for x in later)
     assert statuses == {200, 503}
     assert sum(x.refused for x in later) > finished
-    assert finished >= 0.8 * capacity * sum(x.interval_s for x in later)
-    assert in_time >= 0.95 * finished
+    assert finished >= 0.7 * capacity * sum(x.interval_s for x in later)
+    assert in_time >= 0.8 * finished, "without a limit by pace all of them would be late"
 
 
 async def test_who_finds_the_queue_full_is_told_at_once(tmp_path: Path):

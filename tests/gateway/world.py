@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -199,6 +200,8 @@ async def stop_now(gateway: HaproxyGateway) -> None:
     """End the proxies without waiting for anything."""
     for instance in (gateway.main, *gateway._every_lane()):
         await instance.process.stop(0.0)
+    if gateway.settings.socket_folder != gateway.settings.state_directory:
+        shutil.rmtree(gateway.settings.socket_folder, ignore_errors=True)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:

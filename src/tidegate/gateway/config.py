@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
-from tidegate.gateway.lanes import lane_name, lane_sizes
+from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
 from tidegate.gateway.names import (
     POOLS_MAP,
     PUBLIC,
@@ -62,7 +62,7 @@ def render(
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
-        *(block(f"backend {lane_name(size)}", _lane(size, settings, longest_s)) for size in lanes),
+        *(block(f"backend {lane_name(size)}", _lane(size, len(lanes), settings, longest_s)) for size in lanes),
         *(block(f"backend {name}", _backend(s, p, chosen[name], settings, bool(lanes))) for s, p, name in pools),
     ]
     servers = {_marker(p): "".join(f"  {line}\n" for line in _servers(p, numbers)) for _, p, _ in pools}
@@ -313,13 +313,15 @@ def _servers(pool: PoolRoute, numbers: Mapping[str, int]) -> Iterator[str]:
             yield f"server {server.replica} {server_parameters(server, numbers[server.replica])}"
 
 
-def _lane(size: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+def _lane(size: int, lanes: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield f"timeout server {milliseconds(longest_s)}"
     yield "retry-on conn-failure"
     yield "http-reuse never"
     yield "http-response set-var(txn.exhausted) res.hdr(x-tidegate-pool) if { res.hdr(x-tidegate-exhausted) -m found }"
     yield "http-response del-header x-tidegate-exhausted"
-    yield f"server lane unix@{settings.socket(lane_name(size))} send-proxy-v2"
+    most = lane_connections(size, lanes, settings)
+    yield f"timeout queue {milliseconds(settings.body_timeout_s)}"
+    yield f"server lane unix@{settings.socket(lane_name(size))} send-proxy-v2 maxconn {most}"
 
 
 def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:

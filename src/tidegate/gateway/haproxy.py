@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.meter import Meter
 from tidegate.gateway.names import ROOMS_MAP, backend_name, check_names, number_servers
 from tidegate.gateway.pace import Pace, Paces, room, worth_telling
-from tidegate.gateway.process import affordable_connections, open_pipe, prepare_folder
+from tidegate.gateway.process import affordable_connections, affordable_memory, open_pipe, prepare_folder
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat
 from tidegate.model.observed import GatewaySeen, PoolLoad
@@ -75,7 +76,11 @@ class HaproxyGateway:
         Raises:
             GatewayError: no usable proxy, an address is taken, or another process drives this directory.
         """
-        self.settings = replace(self.settings, max_connections=affordable_connections(self.settings.max_connections))
+        self.settings = replace(
+            self.settings,
+            max_connections=affordable_connections(self.settings.max_connections),
+            lane_memory_bytes=affordable_memory(self.settings.lane_memory_bytes),
+        )
         prepare_folder(self.settings)
         self._lock_folder()
         self._pipe = open_pipe(self.settings.log_pipe)
@@ -130,6 +135,8 @@ class HaproxyGateway:
         if stop:
             await self.main.process.stop(self.settings.stop_grace_s)
             await asyncio.gather(*(lane.process.stop(0.5) for lane in self._every_lane()))
+            if self.settings.socket_folder != self.settings.state_directory:
+                shutil.rmtree(self.settings.socket_folder, ignore_errors=True)
         for descriptor in (self._pipe, self._folder_lock):
             if descriptor is not None:
                 os.close(descriptor)

@@ -40,6 +40,11 @@ def lane_sizes(snapshot: Snapshot, settings: GatewaySettings) -> tuple[int, ...]
     return (*between, last)
 
 
+def lane_connections(size: int, lanes: int, settings: GatewaySettings) -> int:
+    """How many requests a lane may hold at once: its share of the memory, at least 8."""
+    return max(8, settings.lane_memory_bytes // lanes // size)
+
+
 def lane_name(size: int) -> str:
     """The name of a lane's backend and folder."""
     return f"lane-{size}"

@@ -33,6 +33,11 @@ def affordable_connections(wanted: int) -> int:
     return max(50, min(wanted, (hard - _OTHER_DESCRIPTORS) // 2))
 
 
+def affordable_memory(wanted: int) -> int:
+    """Bytes for bodies in lanes: at most `wanted`, and half of what the machine has."""
+    return int(min(wanted, psutil.virtual_memory().total // 2))
+
+
 class ProxyProcess:
     """Starts, finds and ends the master process that belongs to a folder."""
 

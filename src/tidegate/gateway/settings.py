@@ -30,6 +30,8 @@ class GatewaySettings:
     small_body_bytes: bodies up to this stay in the main proxy; `lane_bytes` are the sizes of the lanes between it and
         the largest body any service takes (see `lanes`). A body above `largest_held_bytes` is passed on while it
         arrives: its slot is taken from the beginning, and it cannot be sent again.
+    lane_memory_bytes: for the bodies in all lanes together; lowered at start to half of the machine's memory. Large
+        requests beyond that wait before a lane, in small buffers.
     """
 
     state_directory: Path
@@ -49,6 +51,7 @@ class GatewaySettings:
     retries: int = 2
     small_body_bytes: int = 256 * 1024
     largest_held_bytes: int = 64 * 2**20
+    lane_memory_bytes: int = 2 * 2**30
     lane_bytes: tuple[int, ...] = (4 * 2**20,)
 
     def lane_folder(self, size: int) -> Path:
