@@ -138,6 +138,8 @@ async def test_one_address_cannot_take_all_connections(tmp_path: Path):
         assert closed.count(True) >= 10
         for _, writer in open_ones:
             writer.close()
+            with contextlib.suppress(OSError):  # the proxy reset those it refused
+                await writer.wait_closed()
 
         async def served() -> bool:
             with contextlib.suppress(httpx.TransportError):
