@@ -134,9 +134,12 @@ async def test_one_address_cannot_take_all_connections(tmp_path: Path):
         await here.gateway.publish(face(one.server()))
         port = here.gateway.settings.listen_port
         with contextlib.ExitStack() as stack:
-            open_ones = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(40)]
+            open_ones = []
+            for _ in range(40):
+                with contextlib.suppress(ConnectionError):  # reset before it was open
+                    open_ones.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)))
             closed = await asyncio.gather(*(asyncio.to_thread(is_closed, one) for one in open_ones))
-            assert closed.count(True) >= 10
+            assert closed.count(False) <= 30
 
         async def served() -> bool:
             with contextlib.suppress(httpx.TransportError):
