@@ -39,7 +39,7 @@ lint: $(VENV)/.dev  ## format, style, types, import arrows
 	$(BIN)/lint-imports --no-cache
 
 nightly: $(VENV)/.dev  ## the long tests: a million fuzzed inputs, the whole policy benchmark
-	$(BIN)/python -m pytest tests/gateway/screen --fuzz-inputs 1000000
+	cd tests && ../$(BIN)/python -m gateway.screen.fuzz --count 1000000
 	$(BIN)/python benchmarks/policy/run.py
 
 lock:  ## make the lock files anew from pyproject.toml (needs uv)
