@@ -15,6 +15,7 @@ from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.names import check_names, number_servers, tier_of
 from tidegate.gateway.screening import lua_path
 from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.snapshot import Server, Snapshot
 from tidegate.spec.service import Accepts, Match, Range, Route
 
@@ -57,6 +58,15 @@ CASES = {
 }
 
 
+TLS = Tls(
+    tuple(CertificateFiles(Path(f"/etc/tls/{n}.crt"), Path(f"/etc/tls/{n}.key")) for n in ("a", "b")),
+    client_ca=Path("/etc/tls/clients.pem"),
+    redirect_port=8080,
+)
+CASES["tls"] = snapshot(FACE)
+SETTINGS_OF = {"tls": replace(SETTINGS, listen_port=8443, tls=TLS)}
+
+
 def stable(text: str) -> str:
     """Without what differs between two installations: where the media screen is, and digests of scripts."""
     text = text.replace(str(lua_path()), "/INSTALLED")
@@ -65,9 +75,10 @@ def stable(text: str) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 def test_files_are_as_reviewed(case: str, rewrite_golden: bool):
-    files = {n: stable(t) for n, t in render(CASES[case], SETTINGS).files.items() if not n.endswith(".lua")}
-    for size in lane_sizes(CASES[case], SETTINGS):
-        files[f"{lane_name(size)}.cfg"] = stable(render_lane(size, CASES[case], SETTINGS, 100.0).files["haproxy.cfg"])
+    settings = SETTINGS_OF.get(case, SETTINGS)
+    files = {n: stable(t) for n, t in render(CASES[case], settings).files.items() if not n.endswith(".lua")}
+    for size in lane_sizes(CASES[case], settings):
+        files[f"{lane_name(size)}.cfg"] = stable(render_lane(size, CASES[case], settings, 100.0).files["haproxy.cfg"])
     folder = GOLDEN / case
     if rewrite_golden:
         folder.mkdir(parents=True, exist_ok=True)

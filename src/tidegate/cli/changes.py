@@ -19,6 +19,8 @@ def _lines(before: Status | None, after: Status) -> Iterator[str]:
             yield f"gateway answers at {after.gateway.url}"
         elif before is not None:
             yield f"gateway is down{_because(after.gateway.detail)}"
+    known = before.gateway.warnings if before else ()
+    yield from (f"warning: {warning}" for warning in after.gateway.warnings if warning not in known)
     if after.page and (before is None or before.page != after.page):
         yield f"status page at {after.page}"
     if after.stopping and not (before and before.stopping):

@@ -42,6 +42,8 @@ def _header(status: Status) -> Text:
         text.append(" down" + (f": {clean(gateway.detail)}" if gateway.detail else ""), style="red")
     if status.page:
         text.append(f"  page {status.page}")
+    for warning in gateway.warnings:
+        text.append(f"\nwarning: {clean(warning)}", style="yellow")
     return text
 
 

@@ -29,6 +29,7 @@ from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.memory import Memory
 from tidegate.model.status import Status
 from tidegate.probes.prober import AsyncProber
@@ -101,7 +102,7 @@ def _assemble(
     on_status: Callable[[Status], None],
 ) -> Live:
     wake = asyncio.Event()
-    observer = Observer(clock, {}, AsyncProber(on_change=wake.set), gateway, gateway.settings.url)
+    observer = Observer(clock, {}, AsyncProber(on_change=wake.set), gateway, gateway.settings.internal_url)
     return Live(
         specs=specs,
         memory=journal.load_memory() or Memory(),
@@ -171,7 +172,24 @@ def _gateway_settings(settings: Settings) -> GatewaySettings:
         listen_address=settings.host,
         listen_port=settings.port,
         management_port=settings.metrics_port,
+        tls=_tls(settings),
     )
+
+
+def _tls(settings: Settings) -> Tls | None:
+    certificates, keys = settings.tls_cert, settings.tls_key
+    if not certificates:
+        if keys or settings.tls_client_ca or settings.redirect_port:
+            raise ControlError("TLS settings were given without a certificate. Add --tls-cert FILE, or take them out")
+        return None
+    if len(keys) not in (0, len(certificates)):
+        raise ControlError(
+            f"{len(certificates)} certificates and {len(keys)} keys were given. Give a key for each, in the same "
+            "order, or none when each certificate's file holds its key"
+        )
+    pairs = zip(certificates, keys or certificates, strict=True)
+    files = tuple(CertificateFiles(certificate.absolute(), key.absolute()) for certificate, key in pairs)
+    return Tls(files, settings.tls_client_ca, settings.redirect_port, settings.internal_port)
 
 
 async def _until_stopped(live: Live, loop: asyncio.Task[None], settings: Settings) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ class Settings:
     told otherwise), `metrics_port` that of the proxy's own metrics, always on loopback. `tick_s` is the longest
     time between two looks; events bring the next look forward. `token` lets readers beyond loopback in; without one
     the page listens on loopback only. `database` is an SQLAlchemy URL, empty for SQLite in the state folder.
+
+    `tls_cert` and `tls_key` are PEM files, the first key for the first certificate, and so on; without keys, each
+    certificate's file holds its own. With a certificate the gateway speaks only TLS, `redirect_port` sends plain HTTP
+    there, and services of this machine call each other at `internal_port` on loopback. `tls_client_ca` lets only
+    clients in whose certificate it has signed.
     """
 
     state: Path = Path(DEFAULT_STATE)
@@ -32,6 +38,11 @@ class Settings:
     token: str = ""
     database: str = ""
     drain_s: float = 60.0
+    tls_cert: tuple[Path, ...] = ()
+    tls_key: tuple[Path, ...] = ()
+    tls_client_ca: Path | None = None
+    redirect_port: int | None = None
+    internal_port: int = 8083
 
     @property
     def socket(self) -> Path:
@@ -54,12 +65,16 @@ class Settings:
             text = env.get(f"TIDEGATE_{_VARIABLES.get(name, name).upper()}")
             if text:
                 values[name] = _read(name, text, read)
-        values |= {k: v for k, v in given.items() if v is not None}
+        values |= {k: v for k, v in given.items() if v is not None and v != ()}
         settings = Settings(**values)
         return replace(settings, state=settings.state.expanduser().resolve())
 
 
-_READERS = {
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in text.split(os.pathsep))
+
+
+_READERS: dict[str, Callable[[str], object]] = {
     "state": Path,
     "host": str,
     "port": int,
@@ -67,13 +82,18 @@ _READERS = {
     "metrics_port": int,
     "token": str,
     "database": str,
+    "tls_cert": _paths,
+    "tls_key": _paths,
+    "tls_client_ca": Path,
+    "redirect_port": int,
+    "internal_port": int,
 }
 _VARIABLES = {"state": "home"}
 
 
-def _read(name: str, text: str, read: type) -> object:
+def _read(name: str, text: str, read: Callable[[str], object]) -> object:
     try:
         return read(text)
     except ValueError:
         variable = f"TIDEGATE_{_VARIABLES.get(name, name).upper()}"
-        raise ControlError(f"{variable} is {text!r}, expected a {read.__name__}. Correct or unset it.") from None
+        raise ControlError(f"{variable} is {text!r}, expected a number. Correct or unset it.") from None

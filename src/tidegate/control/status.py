@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tidegate import __version__
 from tidegate.base.units import count_of
+from tidegate.control.certificates import warnings
 from tidegate.control.places import clusters
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import ReplicaMemory
@@ -104,8 +105,10 @@ def url(service: MediaService, gateway: str) -> str:
 
 
 def _gateway(observed: Observed, where: Addresses, faults: Mapping[str, str]) -> GatewayStatus:
-    seen = observed.gateway
-    return GatewayStatus(where.gateway, seen.version if seen else None, seen is not None, faults.get("gateway", ""))
+    seen, fault = observed.gateway, faults.get("gateway", "")
+    if seen is None:
+        return GatewayStatus(where.gateway, None, False, fault)
+    return GatewayStatus(where.gateway, seen.version, True, fault, warnings(seen.certificates, observed.at))
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from tidegate.gateway.names import (
 )
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN, HEAD_LIMIT, Rendered, block, lua, milliseconds, screen_lines, sealed
+from tidegate.gateway.tls import bind_options, global_lines, redirect_lines
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
@@ -60,6 +61,7 @@ def render(
         block("defaults", _defaults(settings)),
         block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings)),
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
+        *_redirect(settings),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
         *(block(f"backend {lane_name(size)}", _lane(size, len(lanes), settings, longest_s)) for size in lanes),
@@ -87,6 +89,7 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> 
     yield f"hard-stop-after {milliseconds(longest_s)}"
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"
+    yield from global_lines(settings.tls)
     if any_screened(snapshot):
         yield from screen_lines()
 
@@ -113,8 +116,10 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
 
 
 def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
-    yield f"bind {settings.listen_address}:{settings.listen_port} id 1"
-    yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600"
+    yield f"bind {settings.listen_address}:{settings.listen_port} id 1{bind_options(settings.tls)}"
+    if settings.tls is not None:
+        yield f"bind 127.0.0.1:{settings.tls.internal_port} id 2"
+    yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600 id 3"
     yield from _logging()
     # One address cannot take all connections, however slowly it uses them.
     share = max(1, settings.max_connections // 2)
@@ -122,7 +127,7 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield "tcp-request connection track-sc0 src if { so_id 1 }"
     yield f"tcp-request connection reject if {{ so_id 1 }} {{ sc0_conn_cur gt {share} }}"
     yield ""
-    yield from _identity()
+    yield from _identity(settings)
     yield "http-request allow if { stopping }"
     yield "use_backend successor if { stopping } !{ var(txn.service) -m found }"
     yield ""
@@ -140,6 +145,11 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield from choice_lines(snapshot)
     yield from fallback_lines(snapshot)
     yield "use_backend %[var(txn.pool)]"
+
+
+def _redirect(settings: GatewaySettings) -> Iterator[str]:
+    if settings.tls is not None and settings.tls.redirect_port is not None:
+        yield block("frontend redirect", redirect_lines(settings.tls, settings.listen_address, settings.listen_port))
 
 
 def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
@@ -161,7 +171,7 @@ def _logging() -> Iterator[str]:
     yield f'log-format "{LOG_FORMAT}"'
 
 
-def _identity() -> Iterator[str]:
+def _identity(settings: GatewaySettings) -> Iterator[str]:
     """One id per request, the client's own where it is well formed; nothing of ours may come from outside."""
     well_formed = "{ req.fhdr_cnt(x-request-id) eq 1 } { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9._:-]{8,64}$ }"
     yield "http-request set-var(txn.rid) unique-id"
@@ -170,7 +180,12 @@ def _identity() -> Iterator[str]:
     yield "http-request del-header x-tidegate- -m beg"
     yield "http-request del-header x-media- -m beg"
     yield "http-request set-header x-forwarded-for %[src]"
-    yield "http-request set-header x-forwarded-proto %[ssl_fc,iif(https,http)]"
+    # What comes from the worker before a reload says already how its client came.
+    first = "!{ so_id 3 }"
+    yield f"http-request set-header x-forwarded-proto %[ssl_fc,iif(https,http)] if {first}"
+    yield f"http-request del-header x-client-subject if {first}"
+    if settings.tls is not None and settings.tls.client_ca is not None:
+        yield f"http-request set-header x-client-subject %[ssl_c_s_dn] if {first} {{ ssl_c_used }}"
     yield "http-after-response set-header x-request-id %[var(txn.rid)]"
 
 

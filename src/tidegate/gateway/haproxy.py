@@ -14,6 +14,7 @@ from functools import cached_property
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import GatewayError
 from tidegate.gateway import binary
+from tidegate.gateway.certificates import Certificates
 from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
 from tidegate.gateway.instance import Instance
@@ -46,6 +47,7 @@ class HaproxyGateway:
         self.clock = clock or SystemClock()
         self.main = self._instance(None)
         self.lanes: dict[int, Instance] = {}
+        self._certificates = Certificates(self.settings.tls, self.settings.state_directory)
         self._meter = Meter()
         self._ledger = Ledger()
         self._snapshot = Snapshot()
@@ -82,6 +84,7 @@ class HaproxyGateway:
             lane_memory_bytes=affordable_memory(self.settings.lane_memory_bytes),
         )
         prepare_folder(self.settings)
+        self._certificates.load()
         self._lock_folder()
         self._pipe = open_pipe(self.settings.log_pipe)
         try:
@@ -123,7 +126,8 @@ class HaproxyGateway:
                 self._snapshot, self._version, seen, self._meter.take(), lost, at, tick
             )
             await self._make_room(observed[1], seen)
-            return observed
+            certificates = await self._certificates.follow(self.main.master, next(iter(seen)))
+            return replace(observed[0], certificates=certificates), observed[1]
 
     async def close(self, *, stop: bool) -> None:
         """Let go of the proxy; with `stop`, end it after its running requests."""
@@ -167,6 +171,7 @@ class HaproxyGateway:
         else:
             await asyncio.gather(*(lane.process.stop(0.0) for lane in self._every_lane()))
             await self.main.follow(render(Snapshot(), self.settings))
+            self._certificates.launched()
         self._read_pipe()  # lines of requests that nobody observed are not part of the first interval
         self._ledger.open(await self._look(), self.clock.monotonic())
 
@@ -182,6 +187,7 @@ class HaproxyGateway:
             if size in self.lanes:
                 await self.lanes[size].revive()
         if await self.main.revive():
+            self._certificates.launched()
             self._rooms = {}
             self._ledger.open(await self._look(), self.clock.monotonic())
 
@@ -202,6 +208,7 @@ class HaproxyGateway:
             await lane.follow(render_lane(size, snapshot, self.settings, longest(snapshot, self.settings)))
         if await self.main.follow(rendered, reload=renumbered):
             self._rooms = rooms
+            self._certificates.launched()
         for size in set(self.lanes) - set(sizes):
             self.lanes.pop(size).process.leave()
         self._snapshot, self._numbers = snapshot, numbers

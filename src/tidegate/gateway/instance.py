@@ -80,7 +80,7 @@ class Instance:
         except GatewayError:
             for name, text in before.items():
                 if text is not None:
-                    _write(self.folder / name, text)
+                    write_whole(self.folder / name, text)
             raise
 
     def _write(self, rendered: Rendered) -> None:
@@ -88,7 +88,7 @@ class Instance:
         for name, text in rendered.files.items():
             path = self.folder / name
             if _read(path) != text:
-                _write(path, text)
+                write_whole(path, text)
 
 
 def _read(path: Path) -> str | None:
@@ -98,7 +98,7 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Whole or not at all: a proxy that starts in between reads the old file or the new one."""
     draft = path.with_name(path.name + ".new")
     draft.write_text(text)

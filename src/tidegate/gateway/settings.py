@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.gateway.tls import Tls
+
 _LONGEST_FOLDER_PATH = 65
 _PLAIN = re.compile(r"/[A-Za-z0-9/._-]*")
 
@@ -20,6 +22,8 @@ class GatewaySettings:
     configuration, sockets and pid file; a later control process with the same directory adopts the proxy.
     `haproxy` names the program; None looks for one (see `binary.find`). `threads` None lets HAProxy take one per core.
     `max_connections` is lowered at start to what the file-descriptor limit allows.
+
+    tls: None for plain HTTP on the public address.
 
     header_timeout_s: for the whole request head; a client that drips its headers is cut off after it.
     body_timeout_s: for the whole body; counted before a slot is taken.
@@ -39,6 +43,7 @@ class GatewaySettings:
     listen_port: int = 8000
     management_address: str = "127.0.0.1"
     management_port: int = 8001
+    tls: Tls | None = None
     haproxy: Path | None = None
     threads: int | None = None
     max_connections: int = 20_000
@@ -80,6 +85,12 @@ class GatewaySettings:
 
     @property
     def url(self) -> str:
-        """The base URL at which a process on this machine reaches the gateway."""
+        """The base URL at which clients reach the gateway."""
         host = "127.0.0.1" if self.listen_address in ("0.0.0.0", "*", "::") else self.listen_address
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.listen_port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.listen_port}"
+
+    @property
+    def internal_url(self) -> str:
+        """The base URL at which services on this machine reach each other through the gateway, always plain HTTP."""
+        return self.url if self.tls is None else f"http://127.0.0.1:{self.tls.internal_port}"

@@ -102,6 +102,20 @@ class ServerSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateSeen:
+    """A certificate the gateway serves, from `file`. Times are epoch seconds, None when unknown.
+
+    `fault` says why the present content of the file cannot be served; what was served before still is.
+    """
+
+    file: str
+    from_at: float | None = None
+    until_at: float | None = None
+    names: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySeen:
     """The gateway: the version of the snapshot it has taken over, and its servers by replica id.
 
@@ -112,6 +126,7 @@ class GatewaySeen:
     version: str | None
     servers: Mapping[str, ServerSeen] = field(default_factory=dict)
     unmeasured: int = 0
+    certificates: tuple[CertificateSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,12 +115,16 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """The gateway: its address, the version of the snapshot it follows, whether it answers."""
+    """The gateway: its address, the version of the snapshot it follows, whether it answers.
+
+    `warnings` are sentences about what will go wrong or has: a certificate that ends soon.
+    """
 
     url: str = ""
     version: str | None = None
     up: bool = False
     detail: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

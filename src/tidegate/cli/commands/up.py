@@ -29,6 +29,22 @@ def up(
         Path | None,
         typer.Option("--state", help="Directory of everything that must survive [default: .tidegate or TIDEGATE_HOME]"),
     ] = None,
+    tls_cert: Annotated[
+        list[Path] | None,
+        typer.Option("--tls-cert", help="PEM certificate of the gateway, with its chain; several are chosen by name."),
+    ] = None,
+    tls_key: Annotated[
+        list[Path] | None,
+        typer.Option("--tls-key", help="PEM key of the certificate given at the same place [default: in its file]"),
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option("--tls-client-ca", help="PEM authorities; only clients with a certificate of theirs are let in."),
+    ] = None,
+    redirect_port: Annotated[
+        int | None,
+        typer.Option("--redirect-port", min=1, max=65535, help="Plain HTTP port that redirects to the TLS one."),
+    ] = None,
     when_ready: Annotated[
         str | None,
         typer.Option("--when-ready", metavar="COMMAND", help="Shell command run once when everything answers."),
@@ -50,7 +66,17 @@ def up(
 
     loaded = load(files) if files else None
     warn(loaded.warnings if loaded else ())
-    settings = Settings.from_env(os.environ, host=host, port=port, page_port=page_port, state=state)
+    settings = Settings.from_env(
+        os.environ,
+        host=host,
+        port=port,
+        page_port=page_port,
+        state=state,
+        tls_cert=tuple(tls_cert or ()),
+        tls_key=tuple(tls_key or ()),
+        tls_client_ca=tls_client_ca,
+        redirect_port=redirect_port,
+    )
     # Every adapter comes with these: not before the manifests are right.
     from tidegate.cli.foreground import run_here
     from tidegate.control.run import serve

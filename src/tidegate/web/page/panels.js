@@ -35,6 +35,9 @@ function drawGateway(status) {
   setText(byId("gateway-url"), gateway.up ? gateway.url : [gateway.url, gateway.detail].filter(Boolean).join(" – "));
   byId("gateway-copy").hidden = !gateway.url;
   byId("gateway-copy").dataset.url = gateway.url;
+  const warnings = gateway.warnings ?? []; // an older control process has none
+  byId("warnings").hidden = !warnings.length;
+  setText(byId("warnings"), warnings.join(". "));
   setText(byId("uptime"), `up ${duration(status.uptime_s)}`);
   setText(byId("version"), `Tidegate ${status.version}${gateway.version ? ` · routing snapshot ${gateway.version}` : ""}`);
 }
