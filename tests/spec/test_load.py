@@ -127,8 +127,8 @@ BROKEN = [
     ("complex key", "? [a]\n: b\n", "a key must be a word"),
     ("huge", "a" * (2**20 + 1), "is larger than 1 MiB"),
     ("text", "hello", 'got "hello", expected a manifest'),
-    ("kind", "apiVersion: tidegate.dev/v1\nkind: mediaservice\n", 'got "mediaservice", expected MediaService or Cluster. '
-     "Did you mean MediaService?"),
+    ("kind", "apiVersion: tidegate.dev/v1\nkind: mediaservice\n", 'got "mediaservice", expected MediaService, Cluster or '
+     "Tenant. Did you mean MediaService?"),
     ("version", "kind: Cluster\n", 'apiVersion: is missing, expected "tidegate.dev/v1"'),
     ("no spec", HEAD, "spec: is missing. Add it."),
     ("name", "apiVersion: tidegate.dev/v1\nkind: Cluster\nmetadata: {name: A_b}\n", 'metadata.name: got "A_b", expected '
@@ -202,7 +202,7 @@ def test_a_file_that_is_named_must_be_readable_utf8_and_ours(tmp_path: Path) -> 
         load([tmp_path / "latin.yaml"])
     with pytest.raises(SpecError, match="cannot be read: No such file or directory"):
         load([tmp_path / "nope.yaml"])
-    with pytest.raises(SpecError, match="holds no MediaService and no Cluster"):
+    with pytest.raises(SpecError, match="holds no manifest of Tidegate"):
         load([tmp_path])
 
 

@@ -15,6 +15,7 @@ from tidegate.spec.cluster import Capacity, Cluster
 from tidegate.spec.faults import field_names, models_in
 from tidegate.spec.load import load_data, load_text
 from tidegate.spec.service import MediaService
+from tidegate.spec.tenant import Tenant
 
 HERE = Capacity(cpu=8, memory=2**34)
 SOME = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -38,8 +39,21 @@ def words(model: type[BaseModel]) -> set[str]:
     return found
 
 
-WORDS = sorted(words(MediaService) | words(Cluster))
-VALUES = ["tidegate.dev/v1", "MediaService", "Cluster", "30s", "2Gi", "99%", "25%", "UTC", "19:30", "2026-01-01", "/a"]
+WORDS = sorted(words(MediaService) | words(Cluster) | words(Tenant))
+VALUES = [
+    "tidegate.dev/v1",
+    "MediaService",
+    "Cluster",
+    "Tenant",
+    "30s",
+    "2Gi",
+    "99%",
+    "25%",
+    "UTC",
+    "19:30",
+    "2026-01-01",
+    "/a",
+]
 scalar = (
     st.none() | st.booleans() | st.integers() | st.integers(-3, 3) | st.floats() | st.text(max_size=8)
     | st.sampled_from(VALUES)
@@ -66,7 +80,7 @@ def test_any_heap_of_yaml_signs(text: str) -> None:
 
 
 @SOME
-@given(st.sampled_from(["MediaService", "Cluster"]), tree)
+@given(st.sampled_from(["MediaService", "Cluster", "Tenant"]), tree)
 def test_any_spec(kind: str, spec: Any) -> None:
     manifest = {"apiVersion": "tidegate.dev/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}
     reads_or_refuses(json.dumps(manifest))
@@ -85,10 +99,13 @@ def field_values(model: type[BaseModel]) -> st.SearchStrategy[Any]:
 
 
 @SOME
-@given(field_values(MediaService), field_values(Cluster))
-def test_any_manifest_of_the_right_words(service: dict[str, Any], cluster: dict[str, Any]) -> None:
+@given(field_values(MediaService), field_values(Cluster), field_values(Tenant))
+def test_any_manifest_of_the_right_words(
+    service: dict[str, Any], cluster: dict[str, Any], tenant: dict[str, Any]
+) -> None:
     documents = [
         service | {"apiVersion": "tidegate.dev/v1", "kind": "MediaService"},
         cluster | {"apiVersion": "tidegate.dev/v1", "kind": "Cluster"},
+        tenant | {"apiVersion": "tidegate.dev/v1", "kind": "Tenant"},
     ]
     reads_or_refuses("\n---\n".join(json.dumps(d) for d in documents))

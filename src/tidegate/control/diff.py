@@ -35,7 +35,7 @@ def sentence(action: Action) -> str:
 
 
 def _all(specs: Specs) -> Iterable[Manifest]:
-    return (*specs.clusters, *specs.services)
+    return (*specs.clusters, *specs.services, *specs.tenants)
 
 
 def _id(manifest: Manifest) -> tuple[str, str]:

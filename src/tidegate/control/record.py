@@ -86,7 +86,7 @@ class Recorder:
         """
         changed = [c for c in changes if c.verb != "same"]
         entries = [Entry(at, Kind.SPECS, c.name, data=plain(c)) for c in changed]
-        self.journal.save_specs((*specs.clusters, *specs.services), at=at, entries=entries)
+        self.journal.save_specs((*specs.clusters, *specs.services, *specs.tenants), at=at, entries=entries)
         for c in changed:
             detail = f": {'; '.join(c.fields)}" if c.fields else ""
             self._event(Event(at, "operator", c.name, f"{c.verb} {c.kind} {c.name}{detail}"))

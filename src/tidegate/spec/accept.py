@@ -18,8 +18,13 @@ from tidegate.spec.documents import Document
 from tidegate.spec.faults import Fault, FieldPath, describe, field_names, meant, model_at, nearest
 from tidegate.spec.probes import SHORT_FORMS
 from tidegate.spec.service import MediaService
+from tidegate.spec.tenant import Tenant
 
-KINDS: dict[str, type[MediaService] | type[Cluster]] = {"MediaService": MediaService, "Cluster": Cluster}
+KINDS: dict[str, type[MediaService] | type[Cluster] | type[Tenant]] = {
+    "MediaService": MediaService,
+    "Cluster": Cluster,
+    "Tenant": Tenant,
+}
 # What a path of the models is called where people wrote the short form.
 _WRITTEN = {long: short for short, long in SHORT_FORMS.items()} | {"script": "python", "command": "exec"}
 
@@ -63,7 +68,7 @@ def _heading(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
     if kind not in KINDS:
         text = "is missing" if kind is None else f"got {shown(kind)}"
         hint = meant(kind, KINDS) if isinstance(kind, str) else ""
-        yield ("kind",), f"{text}, expected MediaService or Cluster.{hint}"
+        yield ("kind",), f"{text}, expected MediaService, Cluster or Tenant.{hint}"
 
 
 def _lookup(directory: Path) -> Lookup:

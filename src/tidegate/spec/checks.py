@@ -13,8 +13,9 @@ from tidegate.spec.cluster import Capacity, Cluster
 from tidegate.spec.faults import FieldPath, meant
 from tidegate.spec.resolve import DEFAULT_POOL, PoolSpec, pools_of
 from tidegate.spec.service import MediaService, Route
+from tidegate.spec.tenant import Tenant
 
-Manifest = MediaService | Cluster
+Manifest = MediaService | Cluster | Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class World:
     names: frozenset[tuple[str, str]]
     machine: Capacity
     partial: bool = False
+    tenants: tuple[Tenant, ...] = ()
 
     def known(self, kind: str) -> list[str]:
         return sorted(name for k, name in self.names if k == kind)
@@ -57,7 +59,7 @@ def find_all(world: World) -> list[Finding]:
 def duplicates(world: World) -> Iterator[Finding]:
     """Two manifests of one kind with the same name."""
     seen: set[tuple[str, str]] = set()
-    manifests: tuple[Manifest, ...] = (*world.services, *world.clusters)
+    manifests: tuple[Manifest, ...] = (*world.services, *world.clusters, *world.tenants)
     for manifest in manifests:
         if (manifest.kind, manifest.name) in seen:
             text = f'a second {manifest.kind} is named "{manifest.name}". Rename one of them'
@@ -186,9 +188,32 @@ def promises(world: World) -> Iterator[Finding]:
                 yield Finding(service, (*place, "minReplicas"), text, warning=True)
 
 
+def grants(world: World) -> Iterator[Finding]:
+    """Tenants that are let into services that do not exist or let in everybody; services that let in nobody."""
+    services, open_ones = world.known("MediaService"), {s.name for s in world.services if _is_open(s)}
+    for tenant in world.tenants:
+        for i, name in enumerate(tenant.spec.services):
+            if name != "*" and name not in services:
+                yield Finding(tenant, ("spec", "services", i), _no_such("MediaService", name, services))
+            elif name in open_ones:
+                text = f"{name} asks for no key, so this tenant's limits do not hold there. Give it access: {{}}"
+                yield Finding(tenant, ("spec", "services", i), text, warning=True)
+    granted = {name for tenant in world.tenants for name in tenant.spec.services}
+    for service in world.services:
+        access = service.spec.access
+        if access is not None and access.keys == "required" and not granted & {"*", service.name}:
+            text = "asks for a key, and no Tenant may use the service. Name it in the services of one"
+            yield Finding(service, ("spec", "access"), text, warning=True)
+
+
+def _is_open(service: MediaService) -> bool:
+    access = service.spec.access
+    return access is None or access.keys == "none"
+
+
 Check = Callable[[World], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (duplicates, references, routes, runnable, room, promises)
-NEED_ALL = (references, runnable, room)
+CHECKS: tuple[Check, ...] = (duplicates, references, routes, runnable, room, promises, grants)
+NEED_ALL = (references, runnable, room, grants)
 
 
 def cluster_limits(cluster: Cluster, machine: Capacity) -> dict[str, float]:

@@ -17,9 +17,11 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from tidegate.base.wording import shown
+from tidegate.spec.access import CLAIM_PATH_PATTERN, CLAIM_TEXT_PATTERN, KID_PATTERN, PRIORITY_HEADER_PATTERN
 from tidegate.spec.common import NAME_PATTERN
 from tidegate.spec.probes import SHORT_FORMS, Check, UrlPath
 from tidegate.spec.service import HEADER_PATTERN, HOST_PATTERN, MEDIA_TYPE_PATTERN
+from tidegate.spec.tenant import GRANT_PATTERN
 
 FieldPath = tuple[str | int, ...]
 
@@ -28,6 +30,11 @@ _PATTERNS = {
     HOST_PATTERN: 'a host name such as "ocr.example.org" or "*.example.org"',
     HEADER_PATTERN: "the name of a header",
     MEDIA_TYPE_PATTERN: 'a media type such as "image/png" or "video/*"',
+    GRANT_PATTERN: "the name of a service, or *",
+    KID_PATTERN: "1 to 128 letters, digits and . _ : -",
+    CLAIM_TEXT_PATTERN: "1 to 256 visible characters without quotes and backslashes",
+    CLAIM_PATH_PATTERN: 'the name of a claim, such as "sub" or "realm.tenant"',
+    PRIORITY_HEADER_PATTERN: "the name of a header: letters, digits and `-`",
     get_args(UrlPath)[1].pattern: "a path that begins with /",
 }
 _KINDS = {

@@ -24,6 +24,7 @@ from tidegate.spec.documents import LARGEST_FILE, Document, read_documents
 from tidegate.spec.faults import Fault
 from tidegate.spec.resolve import Specs
 from tidegate.spec.service import MediaService
+from tidegate.spec.tenant import Tenant
 
 GROUP = API_VERSION.partition("/")[0]
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -39,15 +40,16 @@ class Loaded:
     services: tuple[MediaService, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     warnings: tuple[str, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
 
     @property
     def specs(self) -> Specs:
         """The manifests with every pool resolved; what the policy is given."""
-        return Specs.of(self.services, self.clusters)
+        return Specs.of(self.services, self.clusters, self.tenants)
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
-        return (*self.clusters, *self.services)
+        return (*self.clusters, *self.services, *self.tenants)
 
 
 def load(
@@ -72,7 +74,7 @@ def load(
             reading.path(Path(path))
     if not reading.faults and not reading.read:
         where = ", ".join(str(p) for p in paths) or "nothing"
-        fault = Fault(where, 0, (), "holds no MediaService and no Cluster. Name a file or a directory with manifests")
+        fault = Fault(where, 0, (), "holds no manifest of Tidegate. Name a file or a directory with manifests")
         reading.faults.append(fault)
     return reading.finish(partial=partial, here=here)
 
@@ -211,11 +213,12 @@ class _Reading:
         """Check all that was found together, and either raise or hand it out."""
         services = tuple(m for m, _ in self.found if isinstance(m, MediaService))
         clusters = tuple(m for m, _ in self.found if isinstance(m, Cluster))
+        tenants = tuple(m for m, _ in self.found if isinstance(m, Tenant))
         if not partial and not any(kind == "Cluster" for kind, _ in self.names):
             clusters = (Cluster(metadata=Metadata(name=DEFAULT_CLUSTER)),)
             self.names.add(("Cluster", DEFAULT_CLUSTER))
         documents = {id(m): d for m, d in self.found}
-        world = World(services, clusters, frozenset(self.names), here or machine_capacity(), partial)
+        world = World(services, clusters, frozenset(self.names), here or machine_capacity(), partial, tenants)
         for finding in find_all(world):
             document = documents[id(finding.manifest)]
             found = place(document, finding.path, finding.text)
@@ -224,7 +227,10 @@ class _Reading:
             raise SpecError(tuple(str(f) for f in _ordered(self.faults)))
         warnings = tuple(str(w) for w in _ordered(self.warnings))
         return Loaded(
-            tuple(sorted(services, key=lambda s: s.name)), tuple(sorted(clusters, key=lambda c: c.name)), warnings
+            tuple(sorted(services, key=lambda s: s.name)),
+            tuple(sorted(clusters, key=lambda c: c.name)),
+            warnings,
+            tuple(sorted(tenants, key=lambda t: t.name)),
         )
 
 

@@ -21,6 +21,7 @@ from tidegate.base.units import (
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.faults import field_names, models_in
 from tidegate.spec.service import MediaService
+from tidegate.spec.tenant import Tenant
 
 _UNITS = {
     parse_seconds: "duration",
@@ -38,9 +39,9 @@ def reference() -> str:
 
 
 def all_models() -> list[type[BaseModel]]:
-    """Every model of both manifests, each once, an outer one before those inside it."""
+    """Every model of all manifests, each once, an outer one before those inside it."""
     found: dict[type[BaseModel], None] = {}
-    for root in (MediaService, Cluster):
+    for root in (MediaService, Cluster, Tenant):
         for model in _walk(root):
             found.setdefault(model)
     return list(found)

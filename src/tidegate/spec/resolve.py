@@ -17,6 +17,7 @@ from tidegate.spec.cluster import Cluster
 from tidegate.spec.common import Resources
 from tidegate.spec.scaling import Scaling
 from tidegate.spec.service import Match, MediaService, MediaServiceSpec, Placement, Pool, Promise
+from tidegate.spec.tenant import Tenant
 
 DEFAULT_POOL = "default"
 
@@ -79,13 +80,15 @@ class Specs:
     services: tuple[MediaService, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     pools: tuple[PoolSpec, ...] = field(default=())
+    tenants: tuple[Tenant, ...] = ()
 
     @staticmethod
-    def of(services: Iterable[MediaService], clusters: Iterable[Cluster]) -> Specs:
-        """Resolve every pool; services and clusters are sorted by name, pools in match order, the default one last."""
+    def of(services: Iterable[MediaService], clusters: Iterable[Cluster], tenants: Iterable[Tenant] = ()) -> Specs:
+        """Resolve every pool; all are sorted by name, the pools of a service in match order, the default one last."""
         ordered = tuple(sorted(services, key=lambda s: s.name))
         pools = tuple(pool for service in ordered for pool in pools_of(service))
-        return Specs(ordered, tuple(sorted(clusters, key=lambda c: c.name)), pools)
+        by_name = tuple(sorted(clusters, key=lambda c: c.name))
+        return Specs(ordered, by_name, pools, tuple(sorted(tenants, key=lambda t: t.name)))
 
 
 def pools_of(service: MediaService) -> tuple[PoolSpec, ...]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from tidegate.base.units import Bytes, CountOrRatio, Ratio, Seconds, count_of
 from tidegate.base.wording import shown
+from tidegate.spec.access import Access
 from tidegate.spec.common import (
     API_VERSION,
     DirectoryPath,
@@ -337,6 +338,7 @@ class MediaServiceSpec(Strict):
     rollout: Rollout = Field(default=Rollout(), description="how a new revision replaces the old one")
     queue: Queue = Field(default=Queue(), description="the queue at the gateway")
     accepts: Accepts = Field(default=Accepts(), description="what media it takes; the gateway refuses others")
+    access: Access | None = Field(default=None, description="who may use it; default: everybody who can reach it")
     idempotent: Flag = Field(default=True, description="a request may be sent again to another replica if one dies")
     uses: tuple[Name, ...] = Field(default=(), description="services it calls through the gateway")
     maxBodyBytes: Bytes = Field(default=16 * 2**20, gt=0, le=2**31 - 1, description="larger requests are refused")

@@ -14,10 +14,9 @@ from tidegate.base.errors import TidegateError
 from tidegate.model.outlook import Outlook
 from tidegate.model.reasons import Reason
 from tidegate.model.status import PoolStatus, Status
-from tidegate.spec.cluster import Cluster
-from tidegate.spec.service import MediaService
+from tidegate.spec import checks
 
-Manifest = MediaService | Cluster
+Manifest = checks.Manifest
 
 
 class NotFound(TidegateError):

@@ -16,6 +16,7 @@ class SchemaKind(StrEnum):
 
     MEDIA_SERVICE = "MediaService"
     CLUSTER = "Cluster"
+    TENANT = "Tenant"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def schema(
-    kind: Annotated[SchemaKind | None, typer.Argument(help="One kind; both when left out.")] = None,
+    kind: Annotated[SchemaKind | None, typer.Argument(help="One kind; all when left out.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the manifests' JSON schema.
