@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.world import pool
-from tidegate.gateway.pace import Pace, room, worth_telling
+from tidegate.gateway.pace import Pace, Terms, first_terms, room, terms, worth_telling
 from tidegate.model.observed import PoolLoad
 
 
@@ -46,3 +46,11 @@ def test_small_changes_are_not_told():
         "c": 80,
         "d": 5,
     }
+
+
+def test_the_terms_say_when_a_slot_is_free_and_when_another_try_is_too_late():
+    known = pace(0.05)
+    assert terms(pool(within_s=0.5), 4, known) == Terms(room(pool(within_s=0.5), 4, known), 12_500, 450_000)
+    assert terms(pool(within_s=0.01), 4, known).latest_us == 0
+    assert terms(pool(within_s=0.5), 0, Pace()) == Terms(512, 0, 500_000)
+    assert first_terms(pool(within_s=0.5, slots_per_replica=2)) == Terms(128, 0, 500_000)

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, stable code and sentence; `retry_after_s` adds the header of that name."""
+    """Status, stable code and sentence; `retry_after_s` adds the header of that name: seconds, or an expression."""
 
     status: int
     code: str
     message: str
-    retry_after_s: int | None = None
+    retry_after_s: int | str | None = None
 
 
 NO_SERVICE = Answer(404, "no_such_service", "No service is routed at this address.")
@@ -24,7 +24,10 @@ NO_SUCH_PATH = Answer(404, "no_such_path", "The gateway itself has nothing at th
 BAD_METHOD = Answer(405, "method_not_allowed", "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
 BODY_TOO_LARGE = Answer(413, "body_too_large", "The body is larger than this service accepts.")
 HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 32 KiB.")
-QUEUE_FULL = Answer(503, "queue_full", "Too many requests are waiting for this service. Try again later.", 1)
+# Each backend sets it: when those who wait now will have been served.
+_AGAIN = "%[var(txn.again)]"
+QUEUE_FULL = Answer(503, "queue_full", "Too many requests are waiting for this service. Try again later.", _AGAIN)
+QUEUE_FULL_AT_START = replace(QUEUE_FULL, retry_after_s=5)
 NOT_STARTED = Answer(503, "not_started", "No replica became ready in time. Try again later.", 5)
 
 # Refusals by the media screen, by status; the code is the one the screen gave (docs/screening.md).
@@ -46,7 +49,7 @@ BY_STATUS = (
     Answer(429, "too_many_requests", "Too many requests. Slow down.", 1),
     Answer(500, "gateway_error", "The gateway failed to handle this request."),
     Answer(502, "bad_answer", "The service closed the connection or gave an answer that is not HTTP."),
-    Answer(503, "no_capacity", "No replica was free in time. Try again later.", 1),
+    Answer(503, "no_capacity", "No replica was free in time. Try again later.", _AGAIN),
     Answer(504, "answer_timeout", "The service did not answer in time."),
 )
 

@@ -19,12 +19,16 @@ from tidegate.gateway.names import (
     POOLS_MAP,
     PUBLIC,
     ROOMS_MAP,
+    TERMS_MAPS,
+    TURNS_MAP,
     backend_name,
     balance,
     number_servers,
     pools_map,
     server_parameters,
 )
+from tidegate.gateway.pace import Terms, first_terms
+from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, once_more_lines, retry_lines
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN, HEAD_LIMIT, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.gateway.tls import bind_options, global_lines, redirect_lines
@@ -44,12 +48,12 @@ def render(
     *,
     numbers: Mapping[str, int] | None = None,
     balances: Mapping[str, str] | None = None,
-    rooms: Mapping[str, int] | None = None,
+    terms: Mapping[str, Terms] | None = None,
 ) -> Rendered:
     """The files for this snapshot.
 
     `numbers` are server ids to keep (see `number_servers`), `balances` the balance per backend where it shall differ
-    from what `balance` would choose, `rooms` how many requests may wait per backend.
+    from what `balance` would choose, `terms` what the pace of a backend allows.
     """
     numbers = number_servers(snapshot, numbers or {})
     pools = [(s, p, backend_name(p.key)) for s in snapshot.services for p in s.pools]
@@ -64,12 +68,13 @@ def render(
         *_redirect(settings),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
+        *([block(f"backend {BUDGET}", budget_table())] if any(s.retry for s in snapshot.services) else []),
         *(block(f"backend {lane_name(size)}", _lane(size, len(lanes), settings, longest_s)) for size in lanes),
         *(block(f"backend {name}", _backend(s, p, chosen[name], settings, bool(lanes))) for s, p, name in pools),
     ]
     servers = {_marker(p): "".join(f"  {line}\n" for line in _servers(p, numbers)) for _, p, _ in pools}
-    most = {name: (rooms or {}).get(name, p.queue_max_length_per_slot * p.slots_per_replica) for _, p, name in pools}
-    loose = {ROOMS_MAP: "".join(f"{name} {most[name]}\n" for name in sorted(most))}
+    agreed = {name: (terms or {}).get(name) or first_terms(p) for _, p, name in pools}
+    loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in TERMS_MAPS}
     return sealed("\n".join(blocks), _maps(snapshot) | {"gateway.lua": lua()}, servers, loose)
 
 
@@ -158,6 +163,7 @@ def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     yield from _logging()
     yield "http-request set-var(txn.staged) bool(true)"
     yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
+    yield "http-request set-var(txn.whole) req.hdr(x-tidegate-whole),add(0)"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
     yield "http-request set-var(txn.pool) req.hdr(x-tidegate-choice)"
     yield "http-request del-header x-tidegate- -m beg"
@@ -275,46 +281,29 @@ def _backend(
     yield f"balance {order}"
     yield f"timeout queue {milliseconds(pool.queue_max_wait_s)}"
     yield f"timeout server {milliseconds(pool.request_timeout_s)}"
-    yield f"retries {settings.retries}"
-    yield "option redispatch 1"
-    if service.retry:
-        # 503 is a replica saying that it cannot take this one. A time-out is not tried again: it would end after the
-        # promise in any case.
-        yield "retry-on conn-failure empty-response junk-response 0rtt-rejected 503"
-        yield "http-reuse always"
-    else:
-        # A kept connection may be closed by the replica just as a request is sent on it, and that request could not
-        # be sent again; so each one gets a connection of its own.
-        yield "retry-on conn-failure"
-        yield "option http-server-close"
-        yield "http-reuse never"
+    yield from retry_lines(service.retry, settings.retries)
     # Requests that wait for a first server are not in the proxy's queue, but they are in the backend.
-    full = returned(answers.QUEUE_FULL)
     yield f"http-request set-var(txn.room) be_name,map_str_int({ROOMS_MAP},1000)"
-    yield f"http-request return {full} if {{ nbsrv gt 0 }} {{ queue,sub(txn.room) ge 0 }}"
-    yield f"http-request return {full} if {{ nbsrv eq 0 }} {{ be_conn,sub(txn.room) gt 0 }}"
+    yield f"http-request set-var(txn.turn) be_name,map_str_int({TURNS_MAP},0)"
+    # When those who wait now will have been served, at the measured pace: whole seconds, at least one.
+    yield "http-request set-var(txn.again) queue,mul(txn.turn),div(1000000),add(1)"
+    yield f"http-request return {returned(answers.QUEUE_FULL)} if {{ nbsrv gt 0 }} {{ queue,sub(txn.room) ge 0 }}"
+    starting = returned(answers.QUEUE_FULL_AT_START)
+    yield f"http-request return {starting} if {{ nbsrv eq 0 }} {{ be_conn,sub(txn.room) gt 0 }}"
     yield f"http-request lua.wait_for_server {math.ceil(pool.start_wait_s * 1000)} if {{ nbsrv eq 0 }}"
     yield f"http-request return {returned(answers.NOT_STARTED)} if {{ nbsrv eq 0 }}"
     prefix = prefix_of(service)
     if service.route.stripPrefix and prefix:
         yield f"http-request replace-path '^{re.escape(prefix)}/*(.*)$' '/\\1'"
     yield "http-response del-header x-tidegate- -m beg"
-    if lanes and service.retry:
-        yield from _once_more()
+    if service.retry:
+        yield from budget_lines()
+        if lanes:
+            yield from once_more_lines()
+    yield "http-response lua.rest_failing if { status ge 500 }"
     yield f"http-after-response set-header x-tidegate-pool {pool.key}"
     yield "http-response set-header x-tidegate-replica %s"
     yield _marker(pool)
-
-
-def _once_more() -> Iterator[str]:
-    """Tell the lane, by a status no service gives, that its request may be sent again: a broken answer, or a 503."""
-    staged = "{ var(txn.staged) -m bool }"
-    replied = "{ var(txn.replied) -m bool }"
-    yield f"http-request disable-l7-retry if {staged}"
-    yield "http-response set-var(txn.replied) bool(true)"
-    yield f"http-after-response set-header x-tidegate-status 502 if {staged} {{ status 502 }} !{replied}"
-    yield f"http-after-response set-header x-tidegate-status 503 if {staged} {{ status 503 }} {replied}"
-    yield "http-after-response set-status 425 if { res.hdr(x-tidegate-status) -m found }"
 
 
 def _marker(pool: PoolRoute) -> str:
@@ -329,6 +318,7 @@ def _servers(pool: PoolRoute, numbers: Mapping[str, int]) -> Iterator[str]:
 
 
 def _lane(size: int, lanes: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+    yield "http-request set-var(txn.again) int(1)"
     yield f"timeout server {milliseconds(longest_s)}"
     yield "retry-on conn-failure"
     yield "http-reuse never"
@@ -344,6 +334,7 @@ def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
 
     Only the new one knows the present routes and servers, and only one of them should fill a replica's slots.
     """
+    yield "http-request set-var(txn.again) int(1)"
     yield f"timeout server {milliseconds(longest_s)}"
     yield "retry-on conn-failure empty-response"
     yield "http-reuse never"

@@ -47,3 +47,55 @@ local function refuse_body(applet)
 end
 
 core.register_service("refuse_body", "http", refuse_body)
+
+-- A replica that answered 5xx FAILURES times in a row, or 503 twice, rests: it is down until the proxy's next look at its
+-- port (at most 2 s), while others serve. One that broke off a request which will be sent again rests at once. The last
+-- one of a pool never does: an answer 5xx says more than none. The counters are those of the process, so all threads see
+-- the same row; nothing here costs a good answer anything.
+
+local FAILURES, UNAVAILABLE = 5, 2
+local MOST_ROWS = 4096
+local rows, count = {}, 0
+
+local function server_of(txn)
+  local backend, name = txn.f:be_name(), txn.f:srv_name()
+  return core.backends[backend].servers[name], backend .. "/" .. name
+end
+
+local function rest_now(txn)
+  local server = server_of(txn)
+  if server ~= nil and txn.f:nbsrv() > 1 then
+    server:check_force_down()
+    return true
+  end
+  return false
+end
+
+local function rest_failing(txn)
+  local server, key = server_of(txn)
+  if server == nil then
+    return
+  end
+  local stats = server:get_stats()
+  local failed, answered = stats.hrsp_5xx, stats.hrsp_1xx + stats.hrsp_2xx + stats.hrsp_3xx + stats.hrsp_4xx
+  local row = rows[key]
+  if row == nil then
+    -- Replicas come and go, their rows stay: begin anew now and then.
+    count = count + 1
+    if count > MOST_ROWS then
+      rows, count = {}, 1
+    end
+  end
+  if row == nil or row.answered ~= answered or row.failed > failed then
+    row = {answered = answered, failed = failed - 1}
+    rows[key] = row
+  end
+  if failed - row.failed >= (txn.f:status() == 503 and UNAVAILABLE or FAILURES) then
+    row.failed = failed
+    rest_now(txn)
+  end
+end
+
+core.register_action("rest_failing", {"http-res"}, rest_failing, 0)
+-- A sample, since rules behind a response cannot run an action in Lua.
+core.register_fetches("rest_now", rest_now)

@@ -21,8 +21,8 @@ from tidegate.gateway.instance import Instance
 from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.meter import Meter
-from tidegate.gateway.names import ROOMS_MAP, backend_name, check_names, number_servers
-from tidegate.gateway.pace import Pace, Paces, room, worth_telling
+from tidegate.gateway.names import backend_name, check_names, number_servers
+from tidegate.gateway.pace import Pace, Paces, Terms, Told, entries, terms, worth_telling
 from tidegate.gateway.process import affordable_connections, affordable_memory, open_pipe, prepare_folder
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat
@@ -54,7 +54,7 @@ class HaproxyGateway:
         self._version: str | None = None
         self._numbers: dict[str, int] = {}
         self._balances: dict[str, str] = {}
-        self._rooms: dict[str, int] = {}
+        self._told: Told = {}
         self._paces: Paces = {}
         self._busy = asyncio.Lock()
         self._pump_task: asyncio.Task[None] | None = None
@@ -125,7 +125,7 @@ class HaproxyGateway:
             observed = self._ledger.close_interval(
                 self._snapshot, self._version, seen, self._meter.take(), lost, at, tick
             )
-            await self._make_room(observed[1], seen)
+            await self._keep_pace(observed[1], seen)
             certificates = await self._certificates.follow(self.main.master, next(iter(seen)))
             return replace(observed[0], certificates=certificates), observed[1]
 
@@ -188,7 +188,7 @@ class HaproxyGateway:
                 await self.lanes[size].revive()
         if await self.main.revive():
             self._certificates.launched()
-            self._rooms = {}
+            self._told = {}
             self._ledger.open(await self._look(), self.clock.monotonic())
 
     # -- following a snapshot ------------------------------------------------------------------------------------
@@ -198,8 +198,8 @@ class HaproxyGateway:
         numbers = number_servers(snapshot, self._numbers)
         # A pool that was once filled by tier stays so: going back would cost a reload and gain nothing.
         kept = {name: how for name, how in self._balances.items() if how == "first"}
-        rooms = self._rooms_of(snapshot)
-        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, rooms=rooms)
+        agreed = self._terms_of(snapshot)
+        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, terms=agreed)
         renumbered = any(self._numbers.get(name, number) != number for name, number in numbers.items())
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
         sizes = lane_sizes(snapshot, self.settings)
@@ -207,14 +207,14 @@ class HaproxyGateway:
             lane = self.lanes.setdefault(size, self._instance(size))
             await lane.follow(render_lane(size, snapshot, self.settings, longest(snapshot, self.settings)))
         if await self.main.follow(rendered, reload=renumbered):
-            self._rooms = rooms
+            self._told = entries(agreed)
             self._certificates.launched()
         for size in set(self.lanes) - set(sizes):
             self.lanes.pop(size).process.leave()
         self._snapshot, self._numbers = snapshot, numbers
         seen = await self._look()
         await self._converge(seen)
-        await self._tell_rooms(rooms, next(iter(seen)))
+        await self._tell_terms(entries(agreed), next(iter(seen)))
         self._version = snapshot.version
 
     async def _look(self) -> Seen:
@@ -249,24 +249,24 @@ class HaproxyGateway:
                 if faults:
                     raise GatewayError("the proxy refused: " + "; ".join(faults[:5]))
 
-    # -- how many may wait ---------------------------------------------------------------------------------------
+    # -- what the pace allows ---------------------------------------------------------------------------------------
 
-    def _rooms_of(self, snapshot: Snapshot) -> dict[str, int]:
+    def _terms_of(self, snapshot: Snapshot) -> dict[str, Terms]:
         pools = [p for s in snapshot.services for p in s.pools]
         slots = {p.key: sum(s.slots for s in p.servers if not s.draining) for p in pools}
-        return {backend_name(p.key): room(p, slots[p.key], self._paces.get(p.key, Pace())) for p in pools}
+        return {backend_name(p.key): terms(p, slots[p.key], self._paces.get(p.key, Pace())) for p in pools}
 
-    async def _make_room(self, loads: Mapping[PoolKey, PoolLoad], seen: Seen) -> None:
+    async def _keep_pace(self, loads: Mapping[PoolKey, PoolLoad], seen: Seen) -> None:
         self._paces = {key: self._paces.get(key, Pace()).after(load) for key, load in loads.items()}
-        await self._tell_rooms(self._rooms_of(self._snapshot), next(iter(seen)))
+        await self._tell_terms(entries(self._terms_of(self._snapshot)), next(iter(seen)))
 
-    async def _tell_rooms(self, rooms: Mapping[str, int], worker: int) -> None:
-        changed = worth_telling(self._rooms, rooms)
-        told = [f"set map {ROOMS_MAP} {name} {most}" for name, most in sorted(changed.items())]
+    async def _tell_terms(self, now: Told, worker: int) -> None:
+        changed = worth_telling(self._told, now)
+        told = [f"set map {file} {name} {value}" for (file, name), value in sorted(changed.items())]
         faults = await self.main.master.tell(worker, told) if told else ()
         if faults:
             raise GatewayError("the proxy refused: " + "; ".join(faults[:5]))
-        self._rooms = {name: changed.get(name, self._rooms.get(name, most)) for name, most in rooms.items()}
+        self._told = {key: changed.get(key, self._told.get(key, value)) for key, value in now.items()}
 
     # -- measuring -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ entrance, where the queue is, and hands it over once more when told 425: that re
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import http_error
@@ -81,8 +82,8 @@ def _defaults(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
     yield f"timeout connect {milliseconds(settings.connect_timeout_s)}"
     yield f"timeout server {milliseconds(longest_s)}"
     yield "option abortonclose"
-    for answer in answers.BY_STATUS:
-        yield http_error(answer)
+    for answer in answers.BY_STATUS:  # no queue stands here, so there is no time to tell
+        yield http_error(replace(answer, retry_after_s=answer.retry_after_s and 1))
 
 
 def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
@@ -91,6 +92,7 @@ def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Itera
     yield "http-request set-var(txn.limit) req.hdr(x-tidegate-limit),add(0)"
     yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
     yield "http-request use-service lua.refuse_body if { req.body_size,sub(txn.limit) gt 0 }"
+    yield "http-request set-header x-tidegate-whole %[date(0,us)]"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
     yield from choice_lines(snapshot)
     yield "http-request set-header x-tidegate-choice %[var(txn.pool)]"
@@ -98,7 +100,7 @@ def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Itera
 
 
 def _staged(settings: GatewaySettings) -> Iterator[str]:
-    yield f"retries {settings.retries}"
+    yield f"retries {settings.resends}"
     yield "retry-on conn-failure 425"
     yield "http-reuse never"
     # Told 425 also at the last attempt: back to what it was, and mark it, since each attempt counted as a retry.

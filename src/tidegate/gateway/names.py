@@ -10,15 +10,19 @@ from tidegate.model.snapshot import PoolRoute, Server, Snapshot
 from tidegate.spec.resolve import PoolKey
 
 PUBLIC = "public"
-POOLS_MAP, ROOMS_MAP = "pools.map", "rooms.map"
+POOLS_MAP = "pools.map"
+# What follows from the pace of a pool, by backend: requests that may wait, microseconds until the next slot is free,
+# microseconds after which another try would end too late.
+TERMS_MAPS = ROOMS_MAP, TURNS_MAP, LATEST_MAP = "rooms.map", "turns.map", "latest.map"
 _SERVER_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _ROUTE = re.compile(r"[!#-&(-\[\]-~]*")
 _TIER_IDS = 100_000
 
 # A TCP look every 2 s, every 0.5 s when in doubt or down. Readiness is judged by probes elsewhere; this keeps requests
-# away from a port that is gone until the next snapshot says so, and lets a replica rest that failed five requests in a
-# row (a refused connection, a broken answer, a 5xx): half a second, then it is tried again.
-_CHECK = "check inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe layer7 error-limit 5 on-error mark-down"
+# away from a port that is gone until the next snapshot says so. One refused connection is enough: it costs a request
+# one of its few tries, and a port that is there after all is back after the next look. (Replicas that answer 5xx are
+# put to rest by `rest_failing` in gateway.lua.)
+_CHECK = "check inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe layer4 error-limit 1 on-error mark-down"
 # A replica of several slots gets them one after the other over this time: caches and pools fill, compilers warm up.
 _SLOW_START = "slowstart 5s"
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tidegate.gateway.names import LATEST_MAP, ROOMS_MAP, TURNS_MAP
 from tidegate.model.observed import PoolLoad
 from tidegate.model.snapshot import PoolRoute
 from tidegate.spec.resolve import PoolKey
@@ -72,9 +73,45 @@ def room(pool: PoolRoute, slots: int, pace: Pace) -> int:
     return max(slots, min(most, math.floor(root * root)))
 
 
-def worth_telling(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
-    """The rooms that changed by more than a tenth: smaller changes are noise."""
-    return {name: n for name, n in now.items() if abs(n - before.get(name, 0)) * 10 > before.get(name, 0)}
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a pool's pace allows: `room` requests may wait; a slot gets free every `turn_us` microseconds; a try that
+    begins later than `latest_us` after a request's arrival would most likely end after the promise.
+    """
+
+    room: int
+    turn_us: int
+    latest_us: int
+
+    def told(self) -> dict[str, int]:
+        """The value in each of the proxy's maps."""
+        return {ROOMS_MAP: self.room, TURNS_MAP: self.turn_us, LATEST_MAP: self.latest_us}
+
+
+def terms(pool: PoolRoute, slots: int, pace: Pace) -> Terms:
+    """The terms for a pool with so many slots."""
+    mean_s = pace.mean_s or 0.0
+    latest_s = max(0.0, pool.within_s - mean_s)
+    return Terms(room(pool, slots, pace), round(mean_s / slots * 1e6) if slots else 0, round(latest_s * 1e6))
+
+
+def first_terms(pool: PoolRoute) -> Terms:
+    """Of a pool about which nothing is known: one replica."""
+    return Terms(pool.queue_max_length_per_slot * pool.slots_per_replica, 0, round(pool.within_s * 1e6))
+
+
+Told = dict[tuple[str, str], int]
+"""Values by map and backend."""
+
+
+def entries(terms_of: Mapping[str, Terms]) -> Told:
+    """All values for the proxy's maps."""
+    return {(file, name): value for name, t in terms_of.items() for file, value in t.told().items()}
+
+
+def worth_telling(before: Mapping[tuple[str, str], int], now: Told) -> Told:
+    """The values that changed by more than a tenth: smaller changes are noise."""
+    return {key: n for key, n in now.items() if abs(n - before.get(key, 0)) * 10 > before.get(key, 0)}
 
 
 Paces = dict[PoolKey, Pace]

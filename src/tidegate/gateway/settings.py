@@ -30,7 +30,9 @@ class GatewaySettings:
     idle_timeout_s: how long an idle client connection is kept, and how long an old worker may linger after a reload.
     client_timeout_s: for a client that stops reading its answer.
     stop_grace_s: for running requests when the proxy is told to end.
-    retries: further attempts after the first one, each on another replica where there is one.
+    retries: further tries after the first one, each on another replica where there is one; connections that were
+        refused count, too: two replicas that die together can break a request and refuse it, each once.
+    resends: how often a large request that a replica broke is sent again; refused connections do not count here.
     small_body_bytes: bodies up to this stay in the main proxy; `lane_bytes` are the sizes of the lanes between it and
         the largest body any service takes (see `lanes`). A body above `largest_held_bytes` is passed on while it
         arrives: its slot is taken from the beginning, and it cannot be sent again.
@@ -53,7 +55,8 @@ class GatewaySettings:
     client_timeout_s: float = 60.0
     connect_timeout_s: float = 2.0
     stop_grace_s: float = 30.0
-    retries: int = 2
+    retries: int = 4
+    resends: int = 2
     small_body_bytes: int = 256 * 1024
     largest_held_bytes: int = 64 * 2**20
     lane_memory_bytes: int = 2 * 2**30

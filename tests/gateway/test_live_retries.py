@@ -1,0 +1,113 @@
+"""The real proxy: what is sent again, how often, and what a client that leaves costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.world import Answer, Replica, Seen, World, pool, service, snapshot, until, world
+from tidegate.model.snapshot import Server, Snapshot
+from tidegate.spec.resolve import PoolKey
+
+FACE = PoolKey("face")
+
+
+def face(*servers: Server, **changes: object) -> Snapshot:
+    return snapshot(service(pool(servers=servers, **changes)))
+
+
+def break_off(replica: Replica) -> None:
+    for writer in list(replica._writers):
+        writer.transport.abort()
+
+
+async def breaks(replica: Replica, _: Seen) -> tuple[int, bytes]:
+    break_off(replica)
+    return 200, b""
+
+
+async def counted(here: World, total: dict[str, int], key: str, least: int) -> bool:
+    """Add what was observed to `total`; whether `key` has come to `least`."""
+    _, loads = await here.gateway.observe()
+    for name in total:
+        total[name] += getattr(loads[FACE], name)
+    return total[key] >= least
+
+
+@pytest.mark.parametrize("tiers", [(0, 0), (0, 1)], ids=["one tier", "near and far"])
+async def test_when_two_of_four_replicas_die_with_requests_on_them_none_fails(tmp_path: Path, tiers: tuple[int, int]):
+    async with world(tmp_path) as here:
+        doomed = [await here.replica(f"doomed-{i}", 0.2) for i in range(2)]
+        others = [await here.replica(f"other-{i}", 0.02) for i in range(2)]
+        servers = [r.server(tier=tiers[0]) for r in doomed] + [r.server(tier=tiers[1]) for r in others]
+        await here.gateway.publish(face(*servers))
+        asked = [asyncio.create_task(here.client.get("/face")) for _ in range(8)]
+
+        async def both_busy() -> bool:
+            return all(r.busy for r in doomed)
+
+        await until(both_busy)
+        for replica in doomed:
+            replica.kill()
+        assert [a.status_code for a in await asyncio.gather(*asked)] == [200] * 8
+
+
+async def test_a_service_that_breaks_everything_is_not_hit_several_times_over(tmp_path: Path):
+    async with world(tmp_path) as here:
+        replicas = [await here.replica(f"face-{i}", answer=breaks) for i in range(3)]
+        await here.gateway.publish(face(*(r.server() for r in replicas)))
+        for size in (10, 2**19):
+            statuses = {(await here.client.post("/face", content=b"x" * size)).status_code for _ in range(50)}
+            assert statuses == {502}
+        tries = sum(len(r.seen) for r in replicas)
+        # One in five, ten that are free, and what the last one allowed may still use.
+        assert 100 + 10 <= tries <= 100 + 20 + 10 + 4
+
+
+def first_breaks_later(after_s: float) -> Answer:
+    """The first try breaks off after so many seconds, all others are answered at once."""
+    tries: Iterator[bool] = iter((True,))
+
+    async def answer(replica: Replica, _: Seen) -> tuple[int, bytes]:
+        if next(tries, False):
+            await asyncio.sleep(after_s)
+            break_off(replica)
+        return 200, b""
+
+    return answer
+
+
+@pytest.mark.parametrize(("after_s", "status"), [(0.0, 200), (0.4, 502)], ids=["in time", "too late"])
+async def test_a_large_request_is_not_sent_again_when_the_promise_is_over(tmp_path: Path, after_s: float, status: int):
+    async with world(tmp_path) as here:
+        answer = first_breaks_later(after_s)
+        replicas = [await here.replica(f"face-{i}", answer=answer) for i in range(2)]
+        await here.gateway.publish(face(*(r.server() for r in replicas), within_s=0.3))
+        assert (await here.client.post("/face", content=b"x" * 2**20)).status_code == status
+        assert sum(len(r.seen) for r in replicas) == 1 + (status == 200)
+
+
+async def test_clients_that_leave_are_no_failures_and_give_their_slot_back(tmp_path: Path):
+    async with world(tmp_path) as here:
+        one = await here.replica("face-1", 5.0)
+        await here.gateway.publish(face(one.server()))
+        total = dict.fromkeys(("arrivals", "finished", "failed", "gave_up", "refused"), 0)
+        on_it = asyncio.create_task(here.client.get("/face"))
+
+        async def busy() -> bool:
+            return one.busy > 0
+
+        await until(busy)
+        with pytest.raises(httpx.ReadTimeout):
+            await here.client.get("/face", timeout=0.05)  # leaves the queue
+        on_it.cancel()  # leaves the replica
+        await until(lambda: counted(here, total, "gave_up", 2))
+        one.delay_s = 0.0
+        # Its slot is free although it would work for seconds on the one that left.
+        assert (await here.client.get("/face", timeout=2.0)).status_code == 200
+        await until(lambda: counted(here, total, "finished", 1))
+        assert total == {"arrivals": 3, "finished": 1, "failed": 0, "gave_up": 2, "refused": 0}
