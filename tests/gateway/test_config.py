@@ -12,7 +12,7 @@ from gateway.world import pool, service, snapshot
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.config import render
 from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
-from tidegate.gateway.names import check_names, number_servers, tier_of
+from tidegate.gateway.names import balance, check_names, number_servers
 from tidegate.gateway.screening import lua_path
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls
@@ -105,9 +105,9 @@ def test_servers_coming_and_going_do_not_change_the_shape():
         replace(FACE, max_body_bytes=1),
         replace(FACE, retry=False),
         replace(FACE, pools=(pool(servers=servers(2), request_timeout_s=11.0),)),
-        replace(FACE, pools=(pool(servers=(*servers(2), Server("far", "h:1", 1, tier=1))),)),
+        replace(FACE, pools=(pool(servers=servers(2), slots_per_replica=4),)),
     ],
-    ids=["route", "limit", "retry", "timeout", "tiers"],
+    ids=["route", "limit", "retry", "timeout", "balance"],
 )
 def test_what_the_socket_cannot_change_changes_the_shape(other: object):
     assert shape(snapshot(other)) != shape(snapshot(FACE))  # type: ignore[arg-type]
@@ -119,20 +119,21 @@ def test_draining_servers_are_not_written_and_all_others_are():
     assert "server ocr-near " in text
 
 
-def test_a_known_number_is_kept_and_a_nearer_tier_has_the_smaller_ones():
+def test_a_known_number_is_kept_and_new_ones_are_free():
     near, far = Server("near", "h:1", 1, tier=0), Server("far", "h:2", 1, tier=1)
     first = number_servers(snapshot(service(pool(servers=(far, near)))), {})
-    assert first["near"] < first["far"]
-    assert (tier_of(first["near"]), tier_of(first["far"])) == (0, 1)
     more = number_servers(snapshot(service(pool(servers=(Server("new", "h:3", 1), far, near)))), first)
     assert {n: more[n] for n in first} == first
     assert len(set(more.values())) == 3
 
 
-def test_a_pool_of_one_tier_is_not_renumbered_when_its_rank_changes():
-    near = Server("a", "h:1", 1, tier=0)
-    known = number_servers(snapshot(service(pool(servers=(near,)))), {})
-    assert number_servers(snapshot(service(pool(servers=(replace(near, tier=3),)))), known) == known
+@pytest.mark.parametrize(
+    ("slots", "tiers", "expected"),
+    [(1, (0, 0), "roundrobin"), (1, (0, 1), "roundrobin"), (4, (0, 1), "roundrobin"), (4, (0, 0), "leastconn")],
+)
+def test_weights_are_followed_wherever_they_can_differ(slots: int, tiers: tuple[int, ...], expected: str):
+    made = tuple(Server(f"r{i}", "h:1", slots, tier=tier) for i, tier in enumerate(tiers))
+    assert balance(pool(servers=made, slots_per_replica=slots)) == expected
 
 
 @pytest.mark.parametrize(

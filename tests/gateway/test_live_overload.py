@@ -113,7 +113,7 @@ async def test_a_large_request_gets_a_second_chance_when_a_replica_says_503(tmp_
             return 503, b"not me"
 
         one, two = await here.replica("face-1", answer=busy), await here.replica("face-2")
-        await here.gateway.publish(face(one.server(), two.server(tier=1)))
+        await here.gateway.publish(face(one.server(weight=256), two.server(weight=1)))
         for size in (1000, 2**20):
             answers = [await here.client.post("/face", content=b"x" * size) for _ in range(3)]
             assert {a.status_code for a in answers} == {200}, size

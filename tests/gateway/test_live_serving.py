@@ -134,8 +134,8 @@ async def test_a_5_mb_request_is_answered_by_another_replica_when_the_first_dies
             return 200, b""
 
         one, two = await here.replica("face-1", answer=die), await here.replica("face-2")
-        far = two.server(tier=1)
-        await here.gateway.publish(face(one.server(), far))
+        far = two.server(weight=1)
+        await here.gateway.publish(face(one.server(weight=256), far))
         answer = await here.client.post("/face", content=b"x" * 5 * 2**20)
         assert (answer.status_code, answer.text) == (200, "face-2")
         assert [one.seen[-1].body_bytes, two.seen[-1].body_bytes] == [5 * 2**20] * 2
@@ -149,7 +149,7 @@ async def test_a_request_that_may_not_be_repeated_is_not(tmp_path: Path):
             return 200, b""
 
         one, two = await here.replica("face-1", answer=die), await here.replica("face-2")
-        servers = (one.server(), two.server(tier=1))
+        servers = (one.server(weight=256), two.server(weight=1))
         await here.gateway.publish(snapshot(service(pool(servers=servers), retry=False)))
         answer = await here.client.post("/face", content=b"x")
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_answer")
@@ -161,7 +161,7 @@ async def test_a_request_that_may_not_be_repeated_is_not(tmp_path: Path):
 async def test_near_replicas_are_filled_first(tmp_path: Path):
     async with world(tmp_path) as here:
         far, near = await here.replica("a-far", 0.1), await here.replica("b-near", 0.1)
-        await here.gateway.publish(face(far.server(tier=1, slots=2), near.server(tier=0, slots=2)))
+        await here.gateway.publish(face(far.server(tier=1, weight=1, slots=2), near.server(weight=256, slots=2)))
         for at_once, expected in ((1, ["b-near"]), (2, ["b-near"] * 2), (3, ["a-far", "b-near", "b-near"])):
             answers = await asyncio.gather(*(here.client.get("/face") for _ in range(at_once)))
             assert sorted(a.text for a in answers) == expected

@@ -14,15 +14,15 @@ from tidegate.gateway.tables import BackendRow, ServerRow, read_stat, read_worke
 from tidegate.model.snapshot import Server
 from tidegate.spec.resolve import PoolKey
 
-STAT = """# pxname,svname,scur,stot,slim,status,sid,uweight,algo,addr,
-public,FRONTEND,5,900,2000,OPEN,0,,,,
-face.default,a,1,400,1,UP,100001,100,,10.0.0.1:80,
-face.default,b,0,300,2,DRAIN,100002,100,,10.0.0.2:80,
-face.default,c,0,0,1,MAINT,100003,100,,10.0.0.3:80,
-face.default,d,0,0,1,UP 1/2,100004,100,,10.0.0.4:80,
-face.default,e,0,0,1,DOWN,100005,100,,10.0.0.5:80,
-face.default,BACKEND,4,700,200,UP,0,300,leastconn,,
-successor,BACKEND,0,0,200,UP,0,1,roundrobin,,
+STAT = """# pxname,svname,scur,stot,slim,status,sid,uweight,algo,addr,check_status,check_duration,
+public,FRONTEND,5,900,2000,OPEN,0,,,,,,
+face.default,a,1,400,1,UP,100001,100,,10.0.0.1:80,L4OK,12,
+face.default,b,0,300,2,DRAIN,100002,100,,10.0.0.2:80,,,
+face.default,c,0,0,1,MAINT,100003,100,,10.0.0.3:80,,,
+face.default,d,0,0,1,UP 1/2,100004,100,,10.0.0.4:80,,,
+face.default,e,0,0,1,DOWN,100005,100,,10.0.0.5:80,L4TOUT,2000,
+face.default,BACKEND,4,700,200,UP,0,300,leastconn,,,,
+successor,BACKEND,0,0,200,UP,0,1,roundrobin,,,,
 """
 
 PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
@@ -43,6 +43,7 @@ def test_the_state_of_a_pool_is_read():
     assert (face.inside, face.arrivals, face.in_flight, face.balance) == (4, 700, 1, "leastconn")
     a = face.servers["a"]
     assert (a.number, a.address, a.slots, a.weight, a.closed, a.up) == (100001, "10.0.0.1:80", 1, 100, False, True)
+    assert (a.connect_s, face.servers["b"].connect_s, face.servers["e"].connect_s) == (0.012, None, None)
     closed = {n: (s.closed, s.maintenance, s.up) for n, s in face.servers.items()}
     assert closed["b"] == (True, False, False)
     assert closed["c"] == (True, True, False)

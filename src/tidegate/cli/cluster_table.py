@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.base.units import format_bytes
+from tidegate.base.units import format_bytes, format_seconds
 from tidegate.cli.output import clean
 from tidegate.model.outlook import Outlook, PoolOutlook
 from tidegate.model.status import ClusterStatus
@@ -22,15 +22,15 @@ def render(clusters: Sequence[ClusterStatus]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=False)
     for name in ("CLUSTER", "RUNTIME", "REGION", "RESOURCE", "CAPACITY", "USED", "FREE"):
         table.add_column(name, overflow="fold")
-    for name in ("REPLICAS", "PENDING", "HEALTH", "PRICE/H", "COST/H"):
+    for name in ("REPLICAS", "PENDING", "HEALTH", "DISTANCE", "PRICE/H", "COST/H", "QUOTA"):
         table.add_column(name, overflow="fold")
     for cluster in clusters:
         whole = [cluster.name, cluster.runtime, f"{cluster.region}/{cluster.zone}" if cluster.zone else cluster.region]
-        rest = [str(cluster.replicas), str(cluster.pending), _health(cluster), _prices(cluster.prices)]
-        rest.append(f"{cluster.cost_per_hour:g}")
+        rest = [str(cluster.replicas), str(cluster.pending), _health(cluster), format_seconds(cluster.distance_s)]
+        rest += [_prices(cluster.prices), f"{cluster.cost_per_hour:g}", _quotas(cluster.quotas)]
         amounts = [[n, *_amounts(n, a, (cluster.used or {}).get(n, 0.0))] for n, a in (cluster.capacity or {}).items()]
         for i, row in enumerate(amounts or [["-", "-", "-", "-"]]):
-            table.add_row(*(whole if i == 0 else ["", "", ""]), *row, *(rest if i == 0 else [""] * 5))
+            table.add_row(*(whole if i == 0 else ["", "", ""]), *row, *(rest if i == 0 else [""] * len(rest)))
     return table
 
 
@@ -69,6 +69,17 @@ def _health(cluster: ClusterStatus) -> str | Text:
 
 def _prices(prices: Mapping[str, float]) -> str:
     return ", ".join(f"{price:g} per {_PER.get(name, name)}" for name, price in prices.items()) or "-"
+
+
+def _quotas(quotas: Mapping[str, Mapping[str, float]]) -> str:
+    told = (
+        f"{clean(service)}: {', '.join(_amount(n, a) for n, a in quota.items())}" for service, quota in quotas.items()
+    )
+    return "; ".join(told) or "-"
+
+
+def _amount(name: str, amount: float) -> str:
+    return f"{name} {format_bytes(int(amount)) if name == 'memory' else f'{amount:g}'}"
 
 
 def _amounts(name: str, capacity: float, used: float) -> tuple[str, str, str]:

@@ -17,6 +17,7 @@ from tidegate.base.errors import UnitError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tidegate.model.plan import ClusterWeight
     from tidegate.web.ports import Diff, Event, Explanation, Preview
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -95,10 +96,20 @@ def print_explanation(explanation: Explanation) -> None:
             typer.echo(f"  {clean(reason.topic):<{width}}  {clean(reason.text)}{clean(bound)}")
         if not pool.reasons:
             typer.echo("  no decision yet")
+        for w in pool.weights if len(pool.weights) > 1 else ():
+            typer.echo(f"  weight  {clean(weight_line(w))}")
     if explanation.history:
         typer.echo("\nWhat led here")
     for event in explanation.history:
         typer.echo(f"  {event_line(event)}")
+
+
+def weight_line(w: ClusterWeight) -> str:
+    """A cluster's share of a pool's requests and the three parts it is made of."""
+    speed = "" if w.service_s is None else f", {1000 * w.service_s:.0f} ms an answer without the way"
+    away = f", {1000 * w.distance_s:.0f} ms away" if w.distance_s else ""
+    parts = f"{w.slots} slots, near for {w.near:.0%} of the calls, health {w.health:.0%}"
+    return f"{w.cluster} {w.weight:.1%}: {parts}{speed}{away}"
 
 
 def event_line(event: Event) -> str:

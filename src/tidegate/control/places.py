@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tidegate.model.observed import Observed
 from tidegate.model.plan import Tick
 from tidegate.model.status import ClusterStatus
-from tidegate.policy.placement import hourly_price, options
+from tidegate.policy.distance import home_of, round_trip_s
+from tidegate.policy.placement import amounts_of, hourly_price, options
 from tidegate.spec.cluster import Cluster, Price
 from tidegate.spec.resolve import Specs
 
@@ -18,8 +20,13 @@ def clusters(specs: Specs, observed: Observed, tick: Tick, faults: Mapping[str, 
     pending = _pending(specs, tick)
     replicas = Counter(m.cluster for m in tick.memory.replicas.values())
     costs = _costs(specs, tick)
+    home, measured = home_of(specs.clusters), tick.memory.round_trips_s
     return tuple(
-        _cluster(c, observed, faults, replicas[c.name], pending[c.name], costs.get(c.name, 0.0)) for c in specs.clusters
+        replace(
+            _cluster(c, observed, faults, replicas[c.name], pending[c.name], costs.get(c.name, 0.0)),
+            distance_s=round_trip_s(home, c, specs.clusters, measured),
+        )
+        for c in specs.clusters
     )
 
 
@@ -40,6 +47,7 @@ def _cluster(
         pending=pending,
         prices=_prices(spec.price),
         cost_per_hour=cost,
+        quotas={service: amounts_of(quota) for service, quota in spec.quota.items()},
     )
 
 

@@ -18,7 +18,7 @@ from tidegate.model.actions import Action, Publish
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Observed, PoolLoad
-from tidegate.model.plan import PoolPlan, RolloutStep, Tick, Transition
+from tidegate.model.plan import Ejection, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.store.codec import plain
 from tidegate.store.journal import Journal
@@ -55,6 +55,8 @@ class Recorder:
             self._transition(t)
         for step in decided.rollouts:
             self._rollout(step)
+        for ejection in decided.ejections:
+            self._ejection(ejection)
         for action in decided.actions:
             if not isinstance(action, Publish):
                 self._action(at, action)
@@ -119,6 +121,11 @@ class Recorder:
     def _rollout(self, s: RolloutStep) -> None:
         self._entries.append(Entry(s.at, Kind.ROLLOUT, s.key.service, s.key.pool, data=plain(s)))
         self._event(Event(s.at, "rollout", str(s.key), f"{s.target}: {s.before} -> {s.after}: {s.cause}"))
+
+    def _ejection(self, e: Ejection) -> None:
+        self._entries.append(Entry(e.at, Kind.EJECTION, e.key.service, e.key.pool, e.replica, plain(e)))
+        gets = {"out": "gets no requests", "less": "gets fewer requests", "in": "gets its share of requests again"}
+        self._event(Event(e.at, "ejection", e.replica, f"{gets[e.after]}: {e.cause}"))
 
     def _action(self, at: float, action: Action) -> None:
         data = {"verb": type(action).__name__.lower(), "result": "", **plain(action)}

@@ -148,6 +148,7 @@ class _View:
             reasons=plan.reasons,
             replicas=tuple(self._replica(n, m) for n, m in sorted(self._by_pool.get(spec.key, ()))),
             rollout=self._rollout(spec.key, plan.wanted),
+            weights=plan.weights,
         )
 
     def _rollout(self, key: PoolKey, wanted: int) -> RolloutStatus | None:
@@ -173,6 +174,8 @@ class _View:
     def _replica(self, name: str, memory: ReplicaMemory) -> ReplicaStatus:
         seen = self._seen.get(name)
         server = self.observed.gateway.servers.get(name) if self.observed.gateway else None
+        pool = self.tick.memory.pools.get(memory.key)
+        health = pool.balance.replicas.get(name) if pool else None
         return ReplicaStatus(
             id=name,
             state=memory.state,
@@ -185,6 +188,7 @@ class _View:
             restarts=memory.restarts,
             cause=memory.cause,
             detail=seen.detail if seen else "",
+            share_ratio=health.level if health else 1.0,
         )
 
 

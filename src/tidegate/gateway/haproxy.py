@@ -196,17 +196,16 @@ class HaproxyGateway:
     async def _follow(self, snapshot: Snapshot) -> None:
         await self._revive()
         numbers = number_servers(snapshot, self._numbers)
-        # A pool that was once filled by tier stays so: going back would cost a reload and gain nothing.
-        kept = {name: how for name, how in self._balances.items() if how == "first"}
+        # A pool that once followed weights goes on doing so: going back would cost a reload and gain nothing.
+        kept = {name: how for name, how in self._balances.items() if how == "roundrobin"}
         agreed = self._terms_of(snapshot)
         rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, terms=agreed)
-        renumbered = any(self._numbers.get(name, number) != number for name, number in numbers.items())
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
         sizes = lane_sizes(snapshot, self.settings)
         for size in sizes:
             lane = self.lanes.setdefault(size, self._instance(size))
             await lane.follow(render_lane(size, snapshot, self.settings, longest(snapshot, self.settings)))
-        if await self.main.follow(rendered, reload=renumbered):
+        if await self.main.follow(rendered):
             self._told = entries(agreed)
             self._certificates.launched()
         for size in set(self.lanes) - set(sizes):

@@ -49,7 +49,7 @@ class Instance:
         self.restarts += 1
         return True
 
-    async def follow(self, rendered: Rendered, *, reload: bool = False) -> bool:
+    async def follow(self, rendered: Rendered) -> bool:
         """Have these files in force: start it, reload it when the shape differs, or only keep them for the next start.
 
         Returns whether a new worker accepts connections now.
@@ -60,7 +60,7 @@ class Instance:
         if self.pid() is None:
             self._write(rendered)
             await self._launch()
-        elif reload or rendered.shape != self.shape:
+        elif rendered.shape != self.shape:
             await self._reload(rendered)
         else:
             self._write(rendered)

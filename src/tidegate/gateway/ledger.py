@@ -6,6 +6,7 @@ Works over any number of reloads: nothing depends on a worker's totals living on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tidegate.gateway.meter import ServerTally, Tally
 from tidegate.gateway.names import backend_name
@@ -116,7 +117,7 @@ def _servers(seen: Seen, tallies: Mapping[str, Tally]) -> dict[str, ServerSeen]:
                     mine = counted.get(row.name, ServerTally())
                     draining = row.closed or position > 0
                     servers[row.name] = ServerSeen(
-                        draining, row.up, row.in_flight, mine.finished, mine.failed, mine.service_s_sum
+                        draining, row.up, row.in_flight, mine.finished, mine.failed, mine.service_s_sum, row.connect_s
                     )
                 elif known is not None:
                     servers[row.name] = _plus(known, row.in_flight)
@@ -124,6 +125,4 @@ def _servers(seen: Seen, tallies: Mapping[str, Tally]) -> dict[str, ServerSeen]:
 
 
 def _plus(server: ServerSeen, in_flight: int) -> ServerSeen:
-    return ServerSeen(
-        server.draining, server.up, server.in_flight + in_flight, server.finished, server.failed, server.service_s_sum
-    )
+    return replace(server, in_flight=server.in_flight + in_flight)

@@ -16,7 +16,6 @@ POOLS_MAP = "pools.map"
 TERMS_MAPS = ROOMS_MAP, TURNS_MAP, LATEST_MAP = "rooms.map", "turns.map", "latest.map"
 _SERVER_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _ROUTE = re.compile(r"[!#-&(-\[\]-~]*")
-_TIER_IDS = 100_000
 
 # A TCP look every 2 s, every 0.5 s when in doubt or down. Readiness is judged by probes elsewhere; this keeps requests
 # away from a port that is gone until the next snapshot says so. One refused connection is enough: it costs a request
@@ -51,20 +50,16 @@ def server_parameters(server: Server, number: int) -> str:
 
 
 def balance(pool: PoolRoute) -> str:
-    """`first` (by ascending id, so by tier) when tiers differ, else `leastconn`; see docs/decisions/0021."""
-    return "first" if len({s.tier for s in pool.servers}) > 1 else "leastconn"
+    """`roundrobin`, which follows weights among the servers with a free slot; see docs/decisions/0120.
 
-
-def tier_of(number: int) -> int:
-    """The tier a server id stands for."""
-    return number // _TIER_IDS - 1
+    `leastconn` where a replica has several slots and all are in one place: even use matters more there than weights.
+    """
+    several = len({s.tier for s in pool.servers}) > 1
+    return "roundrobin" if several or pool.slots_per_replica == 1 else "leastconn"
 
 
 def number_servers(snapshot: Snapshot, known: Mapping[str, int]) -> dict[str, int]:
-    """A server id for every replica; in a pool with several tiers the ids of a lower tier are the smaller ones.
-
-    A known id is kept, in a pool with several tiers only while it stands for the right tier.
-    """
+    """A server id for every replica; a known one is kept."""
     numbers: dict[str, int] = {}
     for service in snapshot.services:
         for pool in service.pools:
@@ -73,20 +68,14 @@ def number_servers(snapshot: Snapshot, known: Mapping[str, int]) -> dict[str, in
 
 
 def _number_pool(pool: PoolRoute, known: Mapping[str, int]) -> dict[str, int]:
-    tiered = balance(pool) == "first"
-    here = {s.replica: known[s.replica] for s in pool.servers if s.replica in known}
-    numbers: dict[str, int] = {}
-    taken = set(here.values())
-    next_free: dict[int, int] = {}
+    numbers = {s.replica: known[s.replica] for s in pool.servers if s.replica in known}
+    taken, free = set(numbers.values()), 1
     for server in pool.servers:
-        number = here.get(server.replica)
-        if number is None or (tiered and tier_of(number) != server.tier):
-            number = next_free.get(server.tier, (server.tier + 1) * _TIER_IDS + 1)
-            while number in taken:
-                number += 1
-            taken.add(number)
-            next_free[server.tier] = number + 1
-        numbers[server.replica] = number
+        if server.replica not in numbers:
+            while free in taken:
+                free += 1
+            taken.add(free)
+            numbers[server.replica] = free
     return numbers
 
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ServerRow:
-    """A server as one worker has it. `number` is its id; `closed` when it is drained or in maintenance."""
+    """A server as one worker has it. `number` is its id; `closed` when it is drained or in maintenance.
+
+    `connect_s` is how long the last look took to connect to it; None: not known.
+    """
 
     name: str
     number: int
@@ -21,6 +24,7 @@ class ServerRow:
     maintenance: bool
     up: bool
     in_flight: int
+    connect_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,14 @@ def _server(cells: list[str], column: dict[str, int]) -> ServerRow:
         maintenance=maintenance,
         up=status.startswith(("UP", "no check")),
         in_flight=int(cells[column["scur"]]),
+        connect_s=_connect_s(cells, column),
     )
+
+
+def _connect_s(cells: list[str], column: dict[str, int]) -> float | None:
+    """The duration of the last TCP check that passed; the proxy tells it in whole milliseconds."""
+    known = cells[column["check_duration"]] if cells[column["check_status"]] == "L4OK" else ""
+    return int(known) / 1000 if known else None
 
 
 def read_info(text: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     decision: a pool's wanted number or its deciding reason changed (PoolPlan: wanted, placed, pending, reasons)
     transition: a replica moved from one state to another (Transition)
     rollout: a pool's rollout moved from one phase to another (RolloutStep)
+    ejection: a replica gets less, nothing or again all of its share of the requests (Ejection)
     action: something was done, and how it ended (an action's fields, `result`: "" or what went wrong)
     load: what a pool was asked over an interval (PoolLoad, several intervals added up)
     capacity: what a cluster had and used (ClusterSeen)
@@ -25,6 +26,7 @@ class Kind(StrEnum):
     DECISION = "decision"
     TRANSITION = "transition"
     ROLLOUT = "rollout"
+    EJECTION = "ejection"
     ACTION = "action"
     LOAD = "load"
     CAPACITY = "capacity"

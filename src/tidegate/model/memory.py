@@ -109,6 +109,68 @@ class RolloutMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Recent:
+    """Answers of the last seconds, fading: counts, and the sum of service times without the network's way, seconds."""
+
+    finished: float = 0.0
+    failed: float = 0.0
+    service_s: float = 0.0
+
+    @property
+    def asked(self) -> float:
+        """Requests with an end; those without an answer are not among the finished ones."""
+        return max(self.finished, self.failed)
+
+    @property
+    def mean_s(self) -> float:
+        return self.service_s / self.finished if self.finished else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaHealth:
+    """How a replica does beside its peers.
+
+    `level` is the part of its share that it gets (1: all). While `out_until` is ahead (epoch seconds) it gets nothing;
+    `ejections` counts how often that happened, forgotten when it has been well since `well_since` for long.
+    """
+
+    recent: Recent = Recent()
+    level: float = 1.0
+    out_until: float = 0.0
+    ejections: int = 0
+    well_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterHealth:
+    """How a cluster's replicas of one pool do beside those elsewhere.
+
+    `usual_s` is their mean service time when they were well, seconds (0: not known). `seen_at` is when there were last
+    enough answers to go by. `sick` is how far requests are led away from it: 0 not at all, 1 all but a few.
+    """
+
+    recent: Recent = Recent()
+    usual_s: float = 0.0
+    seen_at: float = 0.0
+    sick: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceMemory:
+    """What the balancing of one pool remembers.
+
+    `replicas` holds those with recent answers or a history, `clusters` those with replicas that serve. `origins` is the
+    share of the calls that come from each region. `squares_s2` sums squared service times, fading like `Recent`.
+    """
+
+    at: float = 0.0
+    replicas: Mapping[str, ReplicaHealth] = field(default_factory=dict)
+    clusters: Mapping[str, ClusterHealth] = field(default_factory=dict)
+    origins: Mapping[str, float] = field(default_factory=dict)
+    squares_s2: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolMemory:
     """What is kept for one pool. `startups_s` are its last measured start-up times per cluster, newest last."""
 
@@ -117,16 +179,20 @@ class PoolMemory:
     vacancies: tuple[Vacancy, ...] = ()
     startups_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     rollout: RolloutMemory = RolloutMemory()
+    balance: BalanceMemory = BalanceMemory()
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at.
 
-    `pressed_at` is when something last did not fit in a cluster (epoch seconds).
+    `pressed_at` is when something last did not fit in a cluster (epoch seconds), `refused_at` when a cluster last
+    failed to find room for a replica that it had taken on. `round_trips_s` are measured, by cluster.
     """
 
     pools: Mapping[PoolKey, PoolMemory] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     pressed_at: Mapping[str, float] = field(default_factory=dict)
+    refused_at: Mapping[str, float] = field(default_factory=dict)
+    round_trips_s: Mapping[str, float] = field(default_factory=dict)

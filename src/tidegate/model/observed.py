@@ -28,6 +28,7 @@ class ReplicaSeen:
 
     Times are epoch seconds. `running` is False once its process has ended (`exit_code` says how; negative: by that
     signal). `address` is "host:port" as soon as it is known. `stopping` is True once the runtime was told to stop it.
+    `placed` is False while its cluster has taken it on but has found no room for it (Kubernetes: unschedulable).
     """
 
     id: str
@@ -46,6 +47,7 @@ class ReplicaSeen:
     liveness: Verdict = Verdict.UNKNOWN
     verify: Verdict = Verdict.UNKNOWN
     detail: str = ""
+    placed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class ServerSeen:
     """A replica as the gateway has it: `draining` or not, `up` by the gateway's own judgement, requests on it now.
 
     `finished`, `failed` and `service_s_sum` are of the same interval as the loads that were observed with it.
+    `connect_s` is how long the gateway's last look took to connect to it, a network round trip; None: not known.
     """
 
     draining: bool = False
@@ -99,6 +102,7 @@ class ServerSeen:
     finished: int = 0
     failed: int = 0
     service_s_sum: float = 0.0
+    connect_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

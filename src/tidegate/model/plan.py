@@ -13,6 +13,36 @@ from tidegate.spec.resolve import PoolKey
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterWeight:
+    """The share of a pool's requests that a cluster is to get, and the three parts it is made of.
+
+    `slots` of its ready replicas; `near`, the share of the calls for which it is the next one with slots; `health`, the
+    part of those it gets (1 when its replicas answer as quickly as elsewhere and do not fail). `weight` is what follows
+    at the present load: near first, what does not fit in the next. All weights of a pool add up to 1.
+    """
+
+    cluster: str
+    weight: float
+    slots: int
+    near: float
+    health: float
+    service_s: float | None = None
+    distance_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """A replica gets less, nothing or again something, since it fails or is slow beside its peers; in the journal."""
+
+    replica: str
+    key: PoolKey
+    before: str
+    after: str
+    cause: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class PoolPlan:
     """What is wanted of one pool and how far it is.
 
@@ -28,6 +58,7 @@ class PoolPlan:
     starting: int
     draining: int
     reasons: tuple[Reason, ...] = ()
+    weights: tuple[ClusterWeight, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +103,4 @@ class Tick:
     transitions: tuple[Transition, ...] = ()
     look_again_at: float | None = field(default=None)
     rollouts: tuple[RolloutStep, ...] = ()
+    ejections: tuple[Ejection, ...] = ()

@@ -16,12 +16,17 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from tidegate.model.memory import RolloutRecord
+from tidegate.model.plan import ClusterWeight
 from tidegate.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """One replica. `state` is a `ReplicaState`; `cause` is the move that led to it; `detail` the latest failure."""
+    """One replica. `state` is a `ReplicaState`; `cause` is the move that led to it; `detail` the latest failure.
+
+    `share_ratio` is the part of its share of the requests that it gets: 1, or less where it fails or is slow beside its
+    peers; 0 while it is out.
+    """
 
     id: str
     state: str
@@ -34,6 +39,7 @@ class ReplicaStatus:
     restarts: int = 0
     cause: str = ""
     detail: str = ""
+    share_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class PoolStatus:
 
     `starting` counts starting and preparing replicas; `pending` of the `wanted` ones fit nowhere; `slots` is how many
     requests the ready replicas can work on at a time. `reasons` are those of the last decision, the deciding one first.
+    `weights` say which share of the requests each cluster is to get, and why.
     """
 
     service: str
@@ -80,6 +87,7 @@ class PoolStatus:
     reasons: tuple[Reason, ...] = ()
     replicas: tuple[ReplicaStatus, ...] = ()
     rollout: RolloutStatus | None = None
+    weights: tuple[ClusterWeight, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,8 @@ class ClusterStatus:
     """One cluster. Amounts are per resource name: cores, bytes, cards. None: it cannot be seen now.
 
     `replicas` are ours there, draining ones included; `pending` ones would go there first and fit nowhere. `prices` are
-    money per hour for a core, a GiB, a card; `cost_per_hour` is that of our replicas there.
+    money per hour for a core, a GiB, a card; `cost_per_hour` is that of our replicas there. `quotas` are the amounts
+    per resource that services may take there, `distance_s` the network round trip from the gateway.
     """
 
     name: str
@@ -111,6 +120,8 @@ class ClusterStatus:
     pending: int = 0
     prices: Mapping[str, float] = field(default_factory=dict)
     cost_per_hour: float = 0.0
+    quotas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    distance_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.model.observed import ClusterSeen
+from tidegate.policy.distance import home_of, round_trip_s
 from tidegate.spec.cluster import Capacity, Cluster
 from tidegate.spec.common import Resources
 from tidegate.spec.resolve import PoolSpec
@@ -54,7 +55,7 @@ class Room:
             room.capacity[cluster.name] = view.capacity
             room.free[cluster.name] = {k: amount - view.used.get(k, 0.0) for k, amount in view.capacity.items()}
             for service, quota in cluster.spec.quota.items():
-                room.quota[(cluster.name, service)] = _amounts(quota)
+                room.quota[(cluster.name, service)] = amounts_of(quota)
         return room
 
     def fits(self, cluster: str, pool: PoolSpec) -> bool:
@@ -138,14 +139,23 @@ class Options:
     min_clusters: int
 
 
-def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, home: str = "") -> Options:
-    """Filter and order clusters for a pool. `home` is the region of the gateway, whose users are near it."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where callers are unless the manifest says so (the gateway's region), and round trips measured from there."""
+
+    home: str = ""
+    measured_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, way: Way | None = None) -> Options:
+    """Filter and order clusters for a pool; near its users is near."""
     spec = pool.placement
-    named = {c.name: c for c in clusters}
-    candidates = [named[n] for n in spec.clusters if n in named] if spec.clusters else list(clusters)
-    allowed = [c for c in candidates if _tolerates(pool, c)]
-    if not spec.clusters:
-        allowed.sort(key=lambda c: _rank(pool, c, home))
+    if spec.clusters:
+        named = {c.name: c for c in clusters}
+        allowed = [c for n in spec.clusters if (c := named.get(n)) is not None and _tolerates(pool, c)]
+    else:
+        way = way or Way(home_of(clusters))
+        allowed = sorted((c for c in clusters if _tolerates(pool, c)), key=lambda c: _rank(pool, c, clusters, way))
     return Options(tuple(c.name for c in allowed), most_in_one(pool, wanted), spec.spread.minClusters)
 
 
@@ -154,12 +164,22 @@ def most_in_one(pool: PoolSpec, wanted: int) -> int:
     return max(1, math.ceil(pool.placement.spread.maxShare * wanted - ROOM_EPSILON)) if wanted else 0
 
 
-def _rank(pool: PoolSpec, cluster: Cluster, home: str) -> tuple[float, float, str]:
+def _rank(pool: PoolSpec, cluster: Cluster, clusters: Sequence[Cluster], way: Way) -> tuple[float, float, str]:
     price = hourly_price(cluster, pool.resources)
-    distance_s = cluster.spec.distance.get(home, 0.0 if cluster.spec.region == home or not home else 0.05)
+    distance_s = mean_distance_s(pool, cluster, clusters, way)
     if pool.placement.latencyClass == "batch":
         return (price, -distance_s, cluster.name)
     return (distance_s, price, cluster.name)
+
+
+def mean_distance_s(pool: PoolSpec, cluster: Cluster, clusters: Sequence[Cluster], way: Way) -> float:
+    """The round trip from the users of a pool to a cluster, seconds."""
+    users = pool.placement.users
+    total = math.fsum(users.values())
+    if not total:
+        return round_trip_s(way.home, cluster, clusters, way.measured_s)
+    ways = ((s, r, way.measured_s if r == way.home else {}) for r, s in users.items())
+    return math.fsum(s * round_trip_s(r, cluster, clusters, measured) for s, r, measured in ways) / total
 
 
 def _tolerates(pool: PoolSpec, cluster: Cluster) -> bool:
@@ -244,7 +264,7 @@ def hourly_price(cluster: Cluster, resources: Resources) -> float:
     return resources.cpu * price.cpu + gib * price.memory + cards
 
 
-def _amounts(capacity: Capacity) -> dict[str, float]:
+def amounts_of(capacity: Capacity) -> dict[str, float]:
     """The amounts a quota names; what it leaves out is unlimited."""
     named = {"cpu": capacity.cpu, "memory": capacity.memory}
     return {k: float(a) for k, a in named.items() if a is not None} | {f"gpu/{k}": n for k, n in capacity.gpu.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import ReplicaMemory
@@ -12,6 +13,7 @@ from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 from tidegate.spec.service import MediaService
 
 Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
+WEIGHT = 256  # of a replica that nothing was decided about
 
 
 def snapshot(
@@ -19,38 +21,50 @@ def snapshot(
     replicas: Mapping[PoolKey, Iterable[Replica]],
     last: Mapping[str, str],
     held: frozenset[str] = frozenset(),
+    weights: Mapping[str, int] | None = None,
 ) -> Snapshot:
     """The whole routing state.
 
     `last` holds the last known address of replicas that cannot be seen now; `held` ones get no new requests though they
-    are ready (the side of a blue-green rollout that does not serve).
+    are ready (the side of a blue-green rollout that does not serve). `weights` are those of `policy.weights`; 0 gives a
+    replica no new requests.
     """
     pools: dict[str, list[PoolSpec]] = {}
     for pool in specs.pools:
         pools.setdefault(pool.key.service, []).append(pool)
-    return Snapshot.of(tuple(_service(s, pools[s.name], replicas, last, held) for s in specs.services))
+    how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)})
+    return Snapshot.of(tuple(_service(s, pools[s.name], replicas, how) for s in specs.services))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is known of replicas beside their lives: last addresses, who is held back, weights."""
+
+    last: Mapping[str, str]
+    held: frozenset[str]
+    weights: Mapping[str, int]
+    clusters: Mapping[str, int]
 
 
 def _service(
     service: MediaService,
     pools: list[PoolSpec],
     replicas: Mapping[PoolKey, Iterable[Replica]],
-    last: Mapping[str, str],
-    held: frozenset[str],
+    how: _How,
 ) -> ServiceRoute:
     return ServiceRoute(
         service=service.name,
         route=service.spec.route,
-        pools=tuple(_pool(pool, replicas.get(pool.key, ()), last, held) for pool in pools),
+        pools=tuple(_pool(pool, replicas.get(pool.key, ()), how) for pool in pools),
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
         accepts=service.spec.accepts,
     )
 
 
-def _pool(pool: PoolSpec, replicas: Iterable[Replica], last: Mapping[str, str], held: frozenset[str]) -> PoolRoute:
-    rank = {name: i for i, name in enumerate(pool.placement.clusters)}
-    servers = (_server(r, pool, rank, last, held) for r in replicas)
+def _pool(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> PoolRoute:
+    rank = {name: i for i, name in enumerate(pool.placement.clusters)} or how.clusters
+    servers = (_server(r, pool, rank, how) for r in replicas)
     queue = pool.service.queue
     return PoolRoute(
         key=pool.key,
@@ -66,24 +80,24 @@ def _pool(pool: PoolSpec, replicas: Iterable[Replica], last: Mapping[str, str], 
     )
 
 
-def _server(
-    replica: Replica, pool: PoolSpec, rank: Mapping[str, int], last: Mapping[str, str], held: frozenset[str]
-) -> Server | None:
+def _server(replica: Replica, pool: PoolSpec, rank: Mapping[str, int], how: _How) -> Server | None:
     """A server for a ready replica, a draining one for a replica that was ready; None for all others.
 
     A ready replica whose readiness probe fails takes no new requests; it may come back.
     """
     name, memory, seen = replica
-    address = (seen.address if seen is not None else None) or last.get(name)
+    address = (seen.address if seen is not None else None) or how.last.get(name)
     if address is None or memory.ready_at is None or memory.stop_sent_at is not None:
         return None
     if memory.state not in (ReplicaState.READY, ReplicaState.DRAINING):
         return None
     unready = seen is not None and seen.readiness is Verdict.FAIL
+    weight = how.weights.get(name, WEIGHT)
     return Server(
         replica=name,
         address=address,
         slots=pool.concurrency,
-        draining=memory.state is ReplicaState.DRAINING or unready or name in held,
+        draining=memory.state is ReplicaState.DRAINING or unready or name in how.held or not weight,
         tier=rank.get(memory.cluster, len(rank)),
+        weight=weight or WEIGHT,
     )

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
 from tidegate.model.lifecycle import ReplicaState
-from tidegate.model.memory import Memory, PoolMemory, ReplicaMemory, Vacancy
+from tidegate.model.memory import BalanceMemory, Memory, PoolMemory, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
-from tidegate.model.plan import Plan, PoolPlan, RolloutStep, Tick, Transition
+from tidegate.model.plan import Ejection, Plan, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import lifecycle, moves, placement, reconcile, rollout, routing
+from tidegate.policy import lifecycle, moves, outliers, placement, reconcile, rollout, routing
+from tidegate.policy.balancing import Balancer
+from tidegate.policy.distance import home_of, stepped
 from tidegate.policy.scaling import scale as promise_scale
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
@@ -27,6 +29,7 @@ STARTUPS_KEPT = 20
 STATIC = (
     "static"  # the revision of replicas on fixed hosts, which somebody else runs: routed to, never started or stopped
 )
+EJECTED = "does worse than its peers again and again"  # the `leaving` of a replica that was out too often
 MOVED = "moved to "  # how the `leaving` of a replica begins that only goes to a better cluster
 DRAINING, GONE, READY = ReplicaState.DRAINING, ReplicaState.GONE, ReplicaState.READY
 
@@ -49,7 +52,9 @@ def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = pro
     plans = {pool.key: work.pool(pool, scale) for pool in nearest_first}
     work.retire_undeclared()
     work.stop_drained()
-    shot = routing.snapshot(specs, work.by_pool(), memory.addresses, frozenset(work.held))
+    by_pool = work.by_pool()
+    weights = work.balance(by_pool, plans)
+    shot = routing.snapshot(specs, by_pool, memory.addresses, frozenset(work.held), weights)
     return work.finish(Plan(tuple(plans[p.key] for p in specs.pools), shot))
 
 
@@ -72,6 +77,9 @@ class _Work:
     wake: list[float] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     rollouts: list[RolloutStep] = field(default_factory=list)
+    ejections: list[Ejection] = field(default_factory=list)
+    round_trips_s: Mapping[str, float] = field(default_factory=dict)
+    orders: dict[PoolKey, tuple[str, ...]] = field(default_factory=dict)
 
     @staticmethod
     def of(specs: Specs, observed: Observed, memory: Memory) -> _Work:
@@ -182,7 +190,7 @@ class _Work:
             self.wake.append(result.look_again_at)
         roll = self._roll(spec, ours, standing)
         standing = list(roll.standing)
-        choice = placement.options(spec, self.specs.clusters, max(ours, roll.split.mains + roll.split.others))
+        choice = self._options(spec, max(ours, roll.split.mains + roll.split.others))
         need = reconcile.need(spec, ours, roll.split, standing, roll.vacancies, choice.order, at)
         for name, why in need.retire:
             self.replicas[name] = lifecycle.retire(self.replicas[name], self.replicas[name].leaving or why, at)
@@ -199,6 +207,13 @@ class _Work:
         elif not pending and len(standing) == ours and not roll.under_way:
             self._move_one(spec, standing, choice)
         return self._plan(spec, result, replace(need, reasons=(*roll.reasons, *need.reasons)), pending)
+
+    def _options(self, spec: PoolSpec, wanted: int) -> placement.Options:
+        """Clusters for a pool in order of preference, near its users first."""
+        way = placement.Way(home_of(self.specs.clusters), stepped(self.before.round_trips_s))
+        choice = placement.options(spec, self.specs.clusters, wanted, way)
+        self.orders[spec.key] = choice.order
+        return choice
 
     def _roll(self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing]) -> rollout.Step:
         """Let the pool's rollout take one step."""
@@ -372,9 +387,41 @@ class _Work:
         if not pending:
             return ()
         r = spec.resources
-        order = ", ".join(placement.options(spec, self.specs.clusters, pending).order) or "no cluster"
+        order = ", ".join(self.orders[spec.key]) or "no cluster"
         text = f"{pending} pending: no room for {r.cpu:g} cores and {r.memory / 2**20:g} MiB in {order}"
         return (Reason("placement", text, bound="capacity"),)
+
+    # -- traffic -------------------------------------------------------------------------------------------------
+
+    def balance(
+        self, replicas: Mapping[PoolKey, list[routing.Replica]], plans: dict[PoolKey, PoolPlan]
+    ) -> dict[str, int]:
+        """The weight of every replica that serves; the plans are told the weights of their clusters."""
+        balancer = Balancer.of(self.specs, self.observed, self.before.round_trips_s)
+        self.round_trips_s = balancer.measured(r for of_pool in replicas.values() for r in of_pool)
+        regions, held, weights = balancer.regions(replicas), frozenset(self.held), dict[str, int]()
+        for spec in self.specs.pools:
+            pool = self.pools[spec.key]
+            mine = replicas.get(spec.key, ())
+            balance = balancer.pool(spec, self.orders[spec.key], mine, held, pool.balance, regions)
+            if balance is None:
+                continue
+            weights |= balance.replicas
+            self.ejections += balance.steps
+            self.pools[spec.key] = replace(pool, balance=balance.memory)
+            plans[spec.key] = replace(plans[spec.key], weights=balance.clusters)
+            self._replace_stubborn(mine, balance.memory)
+        return weights
+
+    def _replace_stubborn(self, mine: Iterable[routing.Replica], memory: BalanceMemory) -> None:
+        """Let a replica that was out again and again be replaced, one at a time."""
+        again = frozenset(outliers.stubborn(memory.replicas))
+        standing = [(n, m) for n, m, _ in mine if m.state is READY and m.revision != STATIC] if again else []
+        if any(m.leaving == EJECTED for _, m in standing):
+            return
+        chosen = next(((n, m) for n, m in standing if n in again and not m.leaving), None)
+        if chosen is not None:
+            self.replicas[chosen[0]] = replace(chosen[1], leaving=EJECTED)
 
     # -- the end of replicas -------------------------------------------------------------------------------------
 
@@ -428,7 +475,7 @@ class _Work:
             if (a := (self.seen[n].address if n in self.seen else None) or self.before.addresses.get(n))
         }
         pressed = {**self.before.pressed_at, **dict.fromkeys(self.room.pressed, self.observed.at)}
-        memory = Memory(self.pools, self.replicas, addresses, pressed)
+        memory = Memory(self.pools, self.replicas, addresses, pressed, self.before.refused_at, self.round_trips_s)
         return Tick(
             plan=plan,
             actions=(*first, *self.actions),
@@ -436,6 +483,7 @@ class _Work:
             transitions=tuple(self._transitions()),
             look_again_at=min(self.wake, default=None),
             rollouts=tuple(self.rollouts),
+            ejections=tuple(self.ejections),
         )
 
     def _transitions(self) -> Iterable[Transition]:

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from tidegate.base.units import Bytes, Cores, Seconds
 from tidegate.base.wording import shown
-from tidegate.spec.common import API_VERSION, Cards, Metadata, Name, Number, Strict, Word, fault
+from tidegate.spec.common import API_VERSION, Cards, Flag, Metadata, Name, Number, Strict, Word, fault
 
 NotNegative = Annotated[Number, Field(ge=0)]
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s:/]+:[1-9]\d{0,4}$")]
@@ -47,6 +47,7 @@ class ClusterSpec(Strict):
     )
     region: Word = Field(default="local", description="clusters of one region are near each other")
     zone: str = Field(default="", description="failure domain within the region")
+    gateway: Flag = Field(default=False, description="the gateway stands here; default: in the first local cluster")
     capacity: Capacity = Field(default=Capacity(), description="what may be used of it")
     price: Price = Field(default=Price(), description="what it costs")
     quota: dict[str, Capacity] = Field(default={}, description="by service name: the most that service may take here")

@@ -157,6 +157,9 @@ class Placement(Strict):
     overflow: Overflow = Field(default=Overflow(), description="when to use the next cluster")
     clusterSelector: dict[str, str] = Field(default={}, description="labels a cluster must have")
     tolerations: tuple[str, ...] = Field(default=(), description="taints of clusters this service may use all the same")
+    users: dict[str, NotNegative] = Field(
+        default={}, description="by region: share of the callers there; default: all where the gateway is"
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Placement:

@@ -67,7 +67,7 @@ class Event:
     """One thing that happened, in a sentence.
 
     `at` is in epoch seconds. `kind` is "decision" (a pool's wanted number changed), "transition" (a replica moved),
-    "rollout" (an upgrade moved),
+    "rollout" (an upgrade moved), "ejection" (a replica gets fewer requests, or its share again),
     "operator" (apply, drain) or "fault"; `subject` names what it is about: "service/pool", a replica id, a cluster.
     """
 

@@ -1,0 +1,208 @@
+"""How long decisions take in a big fleet: 1000 services, 10 clusters, 80 000 cores, 10 000 replicas, one core.
+
+    python benchmarks/placement/run.py [--services 1000] [--replicas 10] [--profile steady]
+
+Three questions: everything at once from nothing (`full`); a tick in which nothing changes (`steady`), with the wanted
+numbers given and with the scaling policy asked about measured load; a surge that needs 2000 cores more (`surge`).
+Each is asked several times; the median counts. Times are of this machine; compare ratios, not machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import gc
+import json
+import pstats
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from tidegate.model.actions import Forget, Prepare, Publish, Start, Stop
+from tidegate.model.memory import Memory
+from tidegate.model.observed import ClusterSeen, GatewaySeen, Observed, PoolLoad, ReplicaSeen, ServerSeen, Verdict
+from tidegate.model.plan import Tick
+from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.policy.scaling import scale as promise_scale
+from tidegate.policy.tick import Scale, tick
+from tidegate.spec.cluster import Cluster
+from tidegate.spec.resolve import PoolKey, Specs
+from tidegate.spec.service import MediaService
+
+CLUSTERS, CORES = 10, 8000
+SURGE_CORES = 2000
+SIZES = (2, 4, 8)
+ROUNDS = 7
+QUIET = 5  # ticks without anything to do: the fleet is at rest
+TARGETS_S = {"full": 1.0, "steady": 0.2, "surge": 1.0}
+
+
+def fleet(services: int, replicas: int) -> Specs:
+    """Services of three sizes, a fifth of them batch, every other one with an order of clusters of its own."""
+    names = [f"c{i}" for i in range(CLUSTERS)]
+
+    def one(i: int) -> MediaService:
+        order = names[i % CLUSTERS :] + names[: i % CLUSTERS]
+        placement = {"latencyClass": "batch" if i % 5 == 0 else "interactive", "spread": {"maxShare": 0.6}}
+        spec = {
+            "command": ["serve"],
+            "resources": {"cpu": SIZES[i % 3], "memory": "1Gi"},
+            "placement": placement | ({"clusters": order} if i % 2 else {}),
+            "scaling": {"minReplicas": replicas, "maxReplicas": 20 * replicas},
+        }
+        return MediaService.model_validate({"metadata": {"name": f"s{i:04}"}, "spec": spec})
+
+    def place(i: int) -> Cluster:
+        spec = {"capacity": {"cpu": CORES, "memory": "64Ti"}, "region": f"r{i % 3}", "price": {"cpu": 0.02 + 0.001 * i}}
+        return Cluster.model_validate({"metadata": {"name": names[i]}, "spec": spec})
+
+    return Specs.of([one(i) for i in range(services)], [place(i) for i in range(CLUSTERS)])
+
+
+class World:
+    """Does what it is told at once."""
+
+    def __init__(self, specs: Specs, wanted: int) -> None:
+        self.specs = specs
+        self.wanted = {p.key: wanted for p in specs.pools}
+        self.resources = {p.key: p.resources.amounts() for p in specs.pools}
+        self.at = 1000.0
+        self.decided_s = 0.0
+        self.memory = Memory()
+        self.replicas: dict[str, ReplicaSeen] = {}
+        self.gateway = GatewaySeen(None)
+        self.loads: dict[PoolKey, PoolLoad] = {}
+
+    def scale(self, inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
+        return ScaleResult(self.wanted[inp.spec.key], memory, ())
+
+    def observed(self) -> Observed:
+        used: dict[str, dict[str, float]] = {c.name: {} for c in self.specs.clusters}
+        for r in self.replicas.values():
+            for k, amount in self.resources[r.key].items():
+                used[r.cluster][k] = used[r.cluster].get(k, 0.0) + amount
+        seen = {
+            c.name: ClusterSeen({"cpu": float(CORES), "memory": 2.0**46}, used[c.name]) for c in self.specs.clusters
+        }
+        return Observed(self.at, tuple(self.replicas.values()), self.loads, seen, self.gateway)
+
+    def obey(self, decided: Tick) -> None:
+        self.memory = decided.memory
+        for action in decided.actions:
+            match action:
+                case Start(replica=name):
+                    self.replicas[name] = ReplicaSeen(
+                        name, action.key, action.revision, action.cluster, self.at, address=f"10.0.0.1:{len(name)}",
+                        startup=Verdict.PASS, prepared=Verdict.PASS, readiness=Verdict.PASS,
+                    )  # fmt: skip
+                case Stop(replica=name) | Forget(replica=name):
+                    self.replicas.pop(name, None)
+                case Publish(snapshot=snapshot):
+                    servers = {
+                        s.replica: ServerSeen(s.draining) for v in snapshot.services for p in v.pools for s in p.servers
+                    }
+                    self.gateway = GatewaySeen(snapshot.version, servers)
+                case Prepare():
+                    pass
+
+    def step(self, scale: Scale | None = None) -> Tick:
+        """One second later: look, decide (the time of this alone is kept in `decided_s`), do it."""
+        self.at += 1.0
+        self.loads = {key: replace(load, at=self.at) for key, load in self.loads.items()}
+        observed = self.observed()
+        start = time.process_time()
+        decided = tick(self.specs, observed, self.memory, scale=scale or self.scale)
+        self.decided_s = time.process_time() - start
+        self.obey(decided)
+        return decided
+
+    def settled(self, scale: Scale | None = None) -> World:
+        quiet = 0
+        for _ in range(400):
+            quiet = 0 if any(isinstance(a, Start | Stop | Publish) for a in self.step(scale).actions) else quiet + 1
+            if quiet == QUIET:
+                return self
+        raise SystemExit("the fleet did not come to rest")
+
+
+def timed(world: World, ask: Callable[[], Tick], rounds: int = ROUNDS) -> tuple[float, Tick]:
+    """Median seconds of a call, and its last answer; processor time, so that a busy machine does not count."""
+    times = []
+    for _ in range(rounds):
+        gc.collect()
+        world.decided_s = 0.0
+        start = time.process_time()
+        answer = ask()
+        times.append(world.decided_s or time.process_time() - start)
+    return statistics.median(times), answer
+
+
+def measure(services: int, replicas: int, profile: str = "") -> dict[str, object]:
+    """Seconds per question, and what the answers were."""
+    specs = fleet(services, replicas)
+    world = World(specs, replicas)
+    asks: dict[str, Callable[[], Tick]] = {}
+    empty = world.observed()
+    asks["full"] = lambda: tick(specs, empty, Memory(), scale=world.scale)
+    answers = {"full": timed(world, asks["full"])}
+    world.settled()
+    surge = _surge(world)
+    now, then = world.observed(), world.memory
+    asks["surge"] = lambda: tick(specs, replace(now, at=now.at + 1), then, scale=surge)
+    answers["surge"] = timed(world, asks["surge"])
+    asks["steady"] = world.step
+    answers["steady"] = timed(world, asks["steady"])
+    world.loads = {p.key: _load(world.at, replicas) for p in specs.pools}
+    world.settled(promise_scale)
+    asks["steady, with the scaling policy"] = lambda: world.step(promise_scale)
+    answers["steady, with the scaling policy"] = timed(world, asks["steady, with the scaling policy"])
+    if profile:
+        _profile(asks[profile])
+    cores = sum(world.resources[a.key]["cpu"] for a in answers["surge"][1].actions if isinstance(a, Start))
+    return {
+        "services": services,
+        "replicas": len(world.replicas),
+        "cores_used": sum(world.resources[r.key]["cpu"] for r in world.replicas.values()),
+        "surge_cores_decided_in_one_tick": cores,
+        "pending": sum(p.pending for p in answers["full"][1].plan.pools),
+        "seconds": {name: round(seconds, 4) for name, (seconds, _) in answers.items()},
+        "targets": TARGETS_S,
+    }
+
+
+def _load(at: float, replicas: int) -> PoolLoad:
+    """Half of the slots busy with requests of half a second."""
+    busy = replicas // 2
+    return PoolLoad(at, 1.0, 2 * busy, 2 * busy, 2 * busy, in_flight=busy, service_s_sum=busy, service_s2_sum=busy / 2)
+
+
+def _surge(world: World) -> Scale:
+    """The first services want more, until 2000 cores more are wanted."""
+    more = dict(world.wanted)
+    left = float(SURGE_CORES)
+    for key in more:
+        if left <= 0:
+            break
+        more[key] += 10
+        left -= 10 * world.resources[key]["cpu"]
+    return lambda inp, memory: ScaleResult(more[inp.spec.key], memory, ())
+
+
+def _profile(ask: Callable[[], Tick]) -> None:
+    profiler = cProfile.Profile()
+    profiler.runcall(ask)
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--services", type=int, default=1000)
+    parser.add_argument("--replicas", type=int, default=10, help="per service")
+    parser.add_argument("--profile", default="", help="full, steady, surge: where the time of one goes")
+    given = parser.parse_args()
+    print(json.dumps(measure(given.services, given.replicas, given.profile), indent=2))
+
+
+if __name__ == "__main__":
+    main()

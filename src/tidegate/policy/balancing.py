@@ -1,0 +1,153 @@
+"""From what a tick has in hand to the weights of all pools: who serves, how far away, who calls. See `weights`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.memory import BalanceMemory, ReplicaMemory
+from tidegate.model.observed import Observed, PoolLoad, ReplicaSeen, Verdict
+from tidegate.policy import weights
+from tidegate.policy.distance import home_of, measure, round_trip_s, stepped
+from tidegate.policy.outliers import Served
+from tidegate.policy.weights import Balance, Looked, Place
+from tidegate.spec.cluster import Cluster
+from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
+
+Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
+READY = ReplicaState.READY
+
+
+@dataclass(slots=True)
+class Balancer:
+    """Balances the pools of one tick; mutable, for that tick only."""
+
+    specs: Specs
+    observed: Observed
+    clusters: Mapping[str, Cluster]
+    home: str
+    round_trips_s: Mapping[str, float]
+    ways_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    callers: dict[str, list[str]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(specs: Specs, observed: Observed, round_trips_s: Mapping[str, float]) -> Balancer:
+        """`round_trips_s` are the measured ones of earlier ticks, by cluster."""
+        clusters = {c.name: c for c in specs.clusters}
+        made = Balancer(specs, observed, clusters, home_of(specs.clusters), round_trips_s)
+        for service in specs.services:
+            for used in service.spec.uses:
+                made.callers.setdefault(used, []).append(service.name)
+        return made
+
+    def measured(self, replicas: Iterable[Replica]) -> dict[str, float]:
+        """Round trips by cluster with this look in them: the least of each cluster's replicas."""
+        gateway = self.observed.gateway
+        if gateway is None:
+            return dict(self.round_trips_s)
+        least: dict[str, float] = {}
+        servers = gateway.servers
+        for name, memory, _ in replicas:
+            server = servers.get(name)
+            if server is not None and server.connect_s is not None and server.up:
+                least[memory.cluster] = min(server.connect_s, least.get(memory.cluster, math.inf))
+        return measure(self.round_trips_s, least)
+
+    def pool(
+        self,
+        spec: PoolSpec,
+        order: Sequence[str],
+        replicas: Iterable[Replica],
+        held: frozenset[str],
+        memory: BalanceMemory,
+        regions: Mapping[str, Mapping[str, float]],
+    ) -> Balance | None:
+        """The weights of one pool; None when nothing of it serves.
+
+        `order` is that of preference, `held` ones get no requests, `regions` says where each service's slots are.
+        """
+        served: list[Served] = []
+        slots: dict[str, int] = {}
+        servers = self.observed.gateway.servers if self.observed.gateway is not None else {}
+        for name, m, seen in replicas:
+            if m.state is not READY or name in held or (seen is not None and seen.readiness is Verdict.FAIL):
+                continue
+            server = servers.get(name)
+            if server is not None and not server.up:
+                continue
+            slots[m.cluster] = slots.get(m.cluster, 0) + spec.concurrency
+            peers = (m.cluster, m.revision)
+            if server is None or not (server.finished or server.failed):
+                served.append(Served(name, peers))
+            else:
+                way_s = server.finished * self.way_s(self.home, m.cluster)
+                service_s = max(0.0, server.service_s_sum - way_s)
+                served.append(Served(name, peers, server.finished, server.failed, service_s))
+        if not served:
+            return None
+        load = self.observed.loads.get(spec.key)
+        origins = self._origins(spec, regions)
+        rank = {name: i for i, name in enumerate(order)}
+        names = sorted(slots, key=lambda c: (rank.get(c, len(rank)), c))
+        places = [self._place(spec, c, slots[c], origins) for c in names]
+        looked = Looked(self.observed.at, served, _offered(load), load.service_s2_sum if load else 0.0, origins)
+        return weights.balance(spec.key, places, looked, memory)
+
+    def way_s(self, region: str, cluster: str) -> float:
+        """The round trip from a region to a cluster, looked up once."""
+        known = self.ways_s.get((region, cluster))
+        if known is None:
+            there = self.clusters.get(cluster)
+            measured = stepped(self.round_trips_s) if region == self.home else {}
+            known = round_trip_s(region, there, self.specs.clusters, measured) if there is not None else 0.0
+            self.ways_s[(region, cluster)] = known
+        return known
+
+    def _place(self, spec: PoolSpec, cluster: str, slots: int, origins: Mapping[str, float]) -> Place:
+        """Where the manifest gives an order, that is the order for calls from the gateway's region."""
+        listed = bool(spec.placement.clusters)
+        rank = {r: 0.0 if listed and r == self.home else self.way_s(r, cluster) for r in origins}
+        distance_s = math.fsum(share * self.way_s(r, cluster) for r, share in origins.items())
+        return Place(cluster, slots, distance_s, rank)
+
+    def _origins(self, spec: PoolSpec, regions: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+        users = spec.placement.users
+        if not math.fsum(users.values()):
+            users = {self.home: 1.0}
+        names = self.callers.get(spec.key.service)
+        if not names:
+            total = math.fsum(users.values())
+            return {r: share / total for r, share in users.items() if share}
+        loads = self.observed.loads
+        callers = [(_rate(loads, name), regions.get(name, {})) for name in names]
+        return weights.origins_of(users, callers, _rate(loads, spec.key.service))
+
+    def regions(self, replicas: Mapping[PoolKey, Iterable[Replica]]) -> dict[str, dict[str, float]]:
+        """For each service that calls another one: the share of its ready replicas in each region."""
+        found: dict[str, dict[str, float]] = {}
+        for names in self.callers.values():
+            for name in names:
+                counts: dict[str, float] = {}
+                for spec in self.specs.pools:
+                    for _, m, _ in replicas.get(spec.key, ()) if spec.key.service == name else ():
+                        cluster = self.clusters.get(m.cluster)
+                        if m.state is READY and cluster is not None:
+                            region = cluster.spec.region
+                            counts[region] = counts.get(region, 0.0) + 1
+                total = sum(counts.values())
+                found[name] = {region: n / total for region, n in counts.items()}
+        return found
+
+
+def _rate(loads: Mapping[PoolKey, PoolLoad], service: str) -> float:
+    """Requests a second that a service is asked."""
+    return sum(load.arrivals / load.interval_s for k, load in loads.items() if k.service == service and load.interval_s)
+
+
+def _offered(load: PoolLoad | None) -> float:
+    """Slots that are busy on average at this load: requests a second times the seconds each takes."""
+    if load is None or not load.interval_s or not load.finished:
+        return 0.0
+    return load.arrivals / load.interval_s * load.service_s_sum / load.finished

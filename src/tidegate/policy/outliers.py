@@ -1,0 +1,183 @@
+"""Replicas that fail or are slow beside their peers get less, then nothing, and are tried again gently.
+
+Peers are the replicas of one pool and revision in one cluster: what all of them suffer is not one replica's fault, and
+what a whole cluster suffers is `policy.weights`' business. The ideas are those of outlier detection in Envoy
+(https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier): a bounded share is out at a time,
+each time longer than the last; here evidence fades instead of being counted in fixed intervals.
+
+Worked example: 6 replicas at 100 ms, one at 1 s, 2 requests a second each. After 6 s its 8 remembered answers have a
+mean of 1 s, ten times the peers'; 1.5 + 4 x 0.5 / sqrt(8) = 2.2 is enough to call it slow. It falls by a quarter a
+second, is out 3 s later for 10 s, returns at a tenth and has all of its share 9 s after that, or is out for 20 s.
+
+Laws (tests/laws/test_weights.py): never all of a pool are out; where all are alike nobody is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tidegate.model.memory import Recent, ReplicaHealth
+from tidegate.model.plan import Ejection
+from tidegate.spec.resolve import PoolKey
+
+HALF_LIFE_S = 6.0  # of what is remembered of answers
+LEAST_ANSWERS = 4.0  # fewer say nothing about speed
+LEAST_FAILURES = 3.0  # fewer say nothing about failures
+SLOW_TIMES = 1.5  # as slow as this beside the peers, and four deviations more, is slow
+FALL_PER_S, RISE_PER_S = 0.25, 0.1  # of a share
+LEAST_LEVEL = 0.1  # a slow one gets this; a returning one begins with it
+OUT_LEVEL = 0.3  # one that has fallen below, and is slow by this factor or fails, gets nothing
+OUT_TIMES = 3.0
+OUT_FIRST_S, OUT_MOST_S = 10.0, 300.0
+OUT_SHARE = 0.1  # at most this share of a pool is out, but one may always be if others serve
+FORGIVEN_AFTER_S = 300.0
+STUBBORN = 3  # out so often in a row, a replica is replaced
+NEGLIGIBLE = 0.05  # answers
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A replica that takes requests: what it answered since the last look, the way to its cluster taken out."""
+
+    name: str
+    peers: tuple[str, str]  # cluster, revision
+    finished: float = 0.0
+    failed: float = 0.0
+    service_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Judged:
+    """Health of every replica with a history, those that are out, and what changed."""
+
+    health: dict[str, ReplicaHealth] = field(default_factory=dict)
+    steps: list[Ejection] = field(default_factory=list)
+    out: frozenset[str] = frozenset()
+
+
+def judge(
+    key: PoolKey,
+    served: Sequence[Served],
+    before: Mapping[str, ReplicaHealth],
+    *,
+    at: float,
+    since_s: float,
+    cv: float,
+) -> Judged:
+    """One look at all replicas of a pool; `cv` is the coefficient of variation of their service times."""
+    judged = Judged()
+    if not before and not any(s.finished or s.failed for s in served):
+        return judged
+    keep = 0.5 ** (since_s / HALF_LIFE_S)
+    groups: dict[tuple[str, str], list[str]] = {}
+    known: dict[str, ReplicaHealth] = {}
+    for s in served:
+        known[s.name] = _after(before.get(s.name), s, keep)
+        groups.setdefault(s.peers, []).append(s.name)
+    most = max(1, int(OUT_SHARE * len(served)))
+    out = {n for n, h in known.items() if h.out_until > at}
+    for names in groups.values():
+        views = [known[n] for n in names]
+        usual_s, failing = _usual(views), _failing(views)
+        for name in names:
+            was = known[name]
+            now = _step(was, usual_s, failing, cv, at, since_s)
+            if now.out_until > at and name not in out:
+                if len(out) >= min(most, len(served) - 1) or len(names) < 2:
+                    now = replace(now, out_until=0.0, ejections=was.ejections, level=max(now.level, LEAST_LEVEL))
+                else:
+                    out.add(name)
+            elif now.out_until <= at:
+                out.discard(name)
+            step = _told(key, name, before.get(name, ReplicaHealth()), now, usual_s, at)
+            if step is not None:
+                judged.steps.append(step)
+            if now.recent.asked > NEGLIGIBLE or now.level < 1 or now.ejections:
+                judged.health[name] = now
+    judged.out = frozenset(out)
+    return judged
+
+
+def stubborn(health: Mapping[str, ReplicaHealth]) -> Iterable[str]:
+    """Replicas that were out several times in a row: nothing but a new one helps."""
+    return (n for n, h in health.items() if h.ejections >= STUBBORN)
+
+
+def _after(was: ReplicaHealth | None, s: Served, keep: float) -> ReplicaHealth:
+    if was is None:
+        return ReplicaHealth(Recent(s.finished, s.failed, s.service_s))
+    r = was.recent
+    recent = Recent(r.finished * keep + s.finished, r.failed * keep + s.failed, r.service_s * keep + s.service_s)
+    return ReplicaHealth(recent, was.level, was.out_until, was.ejections, was.well_since)
+
+
+def _usual(views: Sequence[ReplicaHealth]) -> float:
+    """The lower median of the peers' mean service times: of two, the better one."""
+    means = sorted(v.recent.mean_s for v in views if v.recent.finished >= LEAST_ANSWERS)
+    return means[(len(means) - 1) // 2] if len(means) > 1 else 0.0
+
+
+def _failing(views: Sequence[ReplicaHealth]) -> float:
+    """The lower median of the peers' share of failures."""
+    shares = sorted(v.recent.failed / v.recent.asked for v in views if v.recent.asked > NEGLIGIBLE)
+    return shares[(len(shares) - 1) // 2] if len(shares) > 1 else 1.0
+
+
+def times_slower(recent: Recent, usual_s: float, cv: float) -> float:
+    """How many times the usual it takes, 1 unless that is beyond what chance explains."""
+    if usual_s <= 0 or recent.finished < LEAST_ANSWERS:
+        return 1.0
+    times = recent.mean_s / usual_s
+    return times if times > SLOW_TIMES + 4 * cv / math.sqrt(recent.finished) else 1.0
+
+
+def fails_more(recent: Recent, usual: float) -> bool:
+    """Whether it fails more often than the others do, beyond chance: 3 and three deviations above what they would."""
+    expected = usual * recent.asked
+    return recent.failed - expected >= LEAST_FAILURES + 3 * math.sqrt(expected)
+
+
+def _step(was: ReplicaHealth, usual_s: float, failing: float, cv: float, at: float, since_s: float) -> ReplicaHealth:
+    if was.out_until > at:
+        return was
+    if was.out_until:  # its time is over: begin anew, at little
+        return replace(was, out_until=0.0, level=LEAST_LEVEL, recent=Recent(), well_since=at)
+    times, fails = times_slower(was.recent, usual_s, cv), fails_more(was.recent, failing)
+    if times <= 1 and not fails:
+        forgiven = was.level >= 1 and was.ejections and at - was.well_since >= FORGIVEN_AFTER_S
+        level = min(1.0, was.level + RISE_PER_S * since_s)
+        return replace(was, level=level, ejections=0 if forgiven else was.ejections)
+    aim = 0.0 if fails else max(LEAST_LEVEL, 1 / times)
+    level = max(aim, was.level - FALL_PER_S * since_s) if was.level > aim else was.level
+    if level <= OUT_LEVEL and (fails or times >= OUT_TIMES):
+        out_s = min(OUT_MOST_S, OUT_FIRST_S * 2.0 ** min(was.ejections, 10))
+        return replace(was, level=0.0, out_until=at + out_s, ejections=was.ejections + 1, well_since=at)
+    return replace(was, level=level, well_since=at)
+
+
+def _told(
+    key: PoolKey, name: str, was: ReplicaHealth, now: ReplicaHealth, usual_s: float, at: float
+) -> Ejection | None:
+    before, after = _word(was), _word(now)
+    if before == after:
+        return None
+    r = was.recent if now.recent.asked == 0 else now.recent
+    if after == "out":
+        slow = f"{r.mean_s:.3g} s an answer, its peers {usual_s:.3g} s" if usual_s else ""
+        cause = f"{r.failed:.0f} of the last {r.asked:.0f} answers failed" if r.failed >= LEAST_FAILURES else slow
+        cause = f"{cause}; nothing for {now.out_until - at:.0f} s"
+    elif after == "less":
+        cause = (
+            "tried again" if was.out_until else f"{r.mean_s:.3g} s an answer, {r.failed:.0f} of {r.asked:.0f} failed"
+        )
+    else:
+        cause = "as well as its peers again"
+    return Ejection(name, key, before, after, cause, at)
+
+
+def _word(health: ReplicaHealth) -> str:
+    if health.out_until:
+        return "out"
+    return "in" if health.level >= 1 else "less"

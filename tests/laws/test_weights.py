@@ -1,0 +1,95 @@
+"""Laws of balancing: weights add up to one and grow with slots; never is everybody out; alike is not sick."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate.model.memory import BalanceMemory
+from tidegate.policy.outliers import Served, judge
+from tidegate.policy.weights import Looked, Place, balance, prefer, shares
+from tidegate.spec.resolve import PoolKey
+
+KEY = PoolKey("ocr")
+LOW_PER_S = 1.0  # a replica: so few that the other cluster may have nothing to compare with
+REGIONS = ("gz", "sz", "bj")
+law = settings(max_examples=300, deadline=None)
+
+
+@st.composite
+def pools(draw: st.DrawFn):  # type: ignore[no-untyped-def]
+    """Places, where calls come from, how well each is, and a load in busy slots."""
+    distances = st.fixed_dictionaries({r: st.sampled_from([0.0, 0.01, 0.05, 0.2]) for r in REGIONS})
+    places = [Place(f"c{i}", draw(st.integers(0, 50)), 0.0, draw(distances)) for i in range(draw(st.integers(1, 5)))]
+    raw = {r: draw(st.integers(0, 10)) for r in REGIONS}
+    total = sum(raw.values())
+    origins = {r: n / total for r, n in raw.items() if n} if total else {"gz": 1.0}
+    health = {p.name: draw(st.sampled_from([1.0, 1.0, 0.5, 0.04])) for p in places}
+    return places, origins, health, draw(st.floats(0, 200))
+
+
+@law
+@given(pools())
+def test_weights_add_up_to_one(pool):  # type: ignore[no-untyped-def]
+    places, origins, health, load = pool
+    wanted = prefer(places, origins, health)
+    assert math.isclose(math.fsum(wanted.values()), 1.0)
+    found = shares(places, wanted, load)
+    assert math.isclose(math.fsum(found), 1.0)
+    assert min(found) >= 0
+
+
+@law
+@given(pools(), st.integers(0, 4), st.integers(1, 20))
+def test_more_slots_in_a_cluster_never_mean_a_smaller_weight(pool, which: int, more: int):  # type: ignore[no-untyped-def]
+    places, origins, health, load = pool
+    i = which % len(places)
+    p = places[i]
+    grown = [*places[:i], Place(p.name, p.slots + more, 0.0, p.rank), *places[i + 1 :]]
+    wanted = prefer(places, origins, health)
+    assert shares(grown, wanted, load)[i] >= shares(places, wanted, load)[i] - 1e-9
+
+
+@st.composite
+def looks(draw: st.DrawFn):  # type: ignore[no-untyped-def]
+    """A few looks at a pool of one or two clusters in which anything may happen."""
+    count = draw(st.integers(1, 12))
+    what = st.tuples(st.integers(0, 20), st.floats(0, 1), st.sampled_from([0.01, 0.1, 1.0, 5.0]))
+    kinds = [draw(what) for _ in range(count)]
+    return count, kinds, draw(st.integers(1, 2)), draw(st.integers(3, 60))
+
+
+@law
+@given(looks())
+def test_never_is_everybody_out_nor_more_than_a_tenth_but_one(story):  # type: ignore[no-untyped-def]
+    count, kinds, clusters, ticks = story
+    health: dict = {}
+    for tick in range(ticks):
+        served = [
+            Served(f"r{i}", (f"c{i % clusters}", "v"), n, round(n * share), n * each_s)
+            for i, (n, share, each_s) in enumerate(kinds)
+        ]
+        judged = judge(KEY, served, health, at=1000.0 + tick, since_s=1.0, cv=0.5)
+        health = judged.health
+        assert len(judged.out) <= max(1, count // 10)
+        assert len(judged.out) < count
+
+
+@law
+@given(st.integers(1, 20), st.floats(0.5, 30), st.floats(0, 1), st.sampled_from([0.01, 0.1, 3.0]), st.integers(1, 3))
+def test_where_all_are_alike_nobody_is_sick_and_few_calls_go_elsewhere_to_find_out(
+    count: int, per_s: float, share: float, each_s: float, clusters: int
+):
+    memory = BalanceMemory()
+    names = sorted({f"c{i % clusters}" for i in range(count)})
+    places = [Place(name, 1, 0.0, {"gz": 0.0}) for name in names]
+    for tick in range(40):
+        grown = each_s * (1 if tick < 10 else 3)
+        served = [Served(f"r{i}", (f"c{i % clusters}", "v"), per_s, per_s * share, per_s * grown) for i in range(count)]
+        looked = Looked(1000.0 + tick, served, per_s * each_s, 0.0, {"gz": 1.0})
+        found = balance(KEY, places, looked, memory)
+        memory = found.memory
+        assert found.steps == ()
+        assert all(w.health == 1 or (w.health > 0.7 and per_s < LOW_PER_S) for w in found.clusters)
