@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from tidegate.base.clock import Clock
 from tidegate.control import diff, rollouts
 from tidegate.control.act import Actor
+from tidegate.control.decide import decide
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.status import Addresses, Meter, status
-from tidegate.model.actions import Publish
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Intent, Observed
 from tidegate.model.outlook import Outlook
@@ -79,15 +79,11 @@ class Live:
         """Look, decide, record, act: once."""
         await self._connect_clusters()
         observed = await self.observer.look(self.intents)
-        specs = replace(self.specs, services=(), pools=()) if self.emptying else self.specs
-        decided = tick(specs, observed, self.memory)
-        if self.emptying:  # the proxy is gone; there is no routing to publish
-            decided = replace(decided, actions=tuple(a for a in decided.actions if not isinstance(a, Publish)))
+        decided = decide(self.specs, observed, self.memory, emptying=self.emptying)
         self.meter.add(observed.loads, observed.at)
-        self.recorder.tick(observed, decided, self.observer.faults)
-        kept = replace(decided.memory, pools=self.memory.pools) if self.emptying else decided.memory
-        self.memory = kept
-        self.recorder.remember(kept, observed.at)
+        self.recorder.tick(observed, decided, self.memory, self.observer.faults, emptying=self.emptying)
+        self.memory = decided.memory
+        self.recorder.remember(self.memory, observed.at)
         await self.actor.do(decided.actions)
         for fault in self.actor.take_faults():
             self.recorder.fault(self.clock.wall(), "action", fault)

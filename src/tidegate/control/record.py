@@ -22,6 +22,7 @@ from tidegate.model.plan import Ejection, PoolPlan, RolloutStep, Tick, Transitio
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.store.codec import plain
 from tidegate.store.journal import Journal
+from tidegate.store.tape import Tape
 from tidegate.web.ports import Change, Event
 
 KEPT = 2000  # events held in memory
@@ -31,12 +32,17 @@ MEMORY_EVERY_S = 5.0  # when nothing happened; what happened is written at once,
 
 @dataclass(slots=True)
 class Recorder:
-    """What the running system remembers for people, reports and its own next start."""
+    """What the running system remembers for people, reports and its own next start.
+
+    `revision` is that of the manifests in force.
+    """
 
     journal: Journal
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
     count: int = 0
     fault_said: str = ""
+    revision: int = 0
+    tape: Tape = field(default_factory=Tape)
     _entries: list[Entry] = field(default_factory=list)
     _said: dict[PoolKey, PoolPlan] = field(default_factory=dict)
     _faults: dict[str, str] = field(default_factory=dict)
@@ -46,9 +52,15 @@ class Recorder:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def tick(self, observed: Observed, decided: Tick, faults: Mapping[str, str]) -> None:
-        """What changed in this tick: decisions, transitions, what cannot be seen any more, loads now and then."""
+    def tick(
+        self, observed: Observed, decided: Tick, before: Memory, faults: Mapping[str, str], *, emptying: bool = False
+    ) -> None:
+        """What changed in this tick: decisions, transitions, what cannot be seen any more, loads now and then.
+
+        Beside it the whole tick is recorded for a replay; `before` is the memory it began with.
+        """
         at = observed.at
+        self.tape.add(observed, decided, before, self.revision, emptying=emptying)
         for plan in decided.plan.pools:
             self._decision(at, plan)
         for t in decided.transitions:
@@ -72,11 +84,12 @@ class Recorder:
         if not due:
             return
         try:
-            self.journal.append(self._entries, memory, at=at)
+            self.journal.append(self._entries, memory, at=at, recorded=self.tape.waiting())
         except StoreError as error:
             self._unwritten(at, error)
             return
         self._entries.clear()
+        self.tape.written()
         self._memory_at = at
         self.fault_said = ""
 
@@ -88,7 +101,9 @@ class Recorder:
         """
         changed = [c for c in changes if c.verb != "same"]
         entries = [Entry(at, Kind.SPECS, c.name, data=plain(c)) for c in changed]
-        self.journal.save_specs((*specs.clusters, *specs.services, *specs.tenants), at=at, entries=entries)
+        self.revision = self.journal.save_specs(
+            (*specs.clusters, *specs.services, *specs.tenants), at=at, entries=entries
+        )
         for c in changed:
             detail = f": {'; '.join(c.fields)}" if c.fields else ""
             self._event(Event(at, "operator", c.name, f"{c.verb} {c.kind} {c.name}{detail}"))

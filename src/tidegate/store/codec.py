@@ -23,9 +23,12 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def plain(value: Any) -> Any:
-    """A dataclass as dicts, lists, strings and numbers; enums by value, pool keys as "service/pool"."""
-    return _adapter(cast(Hashable, type(value))).dump_python(value, mode="json")
+def plain(value: Any, *, defaults: bool = True) -> Any:
+    """A dataclass as dicts, lists, strings and numbers; enums by value, pool keys as "service/pool".
+
+    Without `defaults`, fields that have their default value are left out.
+    """
+    return _adapter(cast(Hashable, type(value))).dump_python(value, mode="json", exclude_defaults=not defaults)
 
 
 def encode(value: Any) -> str:

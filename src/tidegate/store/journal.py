@@ -22,6 +22,7 @@ from tidegate.spec.checks import Manifest
 from tidegate.spec.load import read_stored, write_stored
 from tidegate.store import codec, tables
 from tidegate.store.faults import name, sentence
+from tidegate.store.tape import Stretch
 
 DAY_S = 86400.0
 CHUNK = 5_000
@@ -33,13 +34,16 @@ class Retention:
     """How much is kept: entries younger than `days`, at most `entries` of them; `revisions` of the specs.
 
     A pool's load every 10 s is 8640 entries a day of about 300 bytes: a million entries is one pool for 116 days or
-    ten pools for 11, in about 400 MB. `every` says after how many new entries the old ones are looked at.
+    ten pools for 11, in about 400 MB. `every` says after how many new entries the old ones are looked at. Of the
+    recording the last `recording_days` are kept, and at most `recording_bytes` of them.
     """
 
     days: float = 60.0
     entries: int = 2_000_000
     revisions: int = 100
     every: int = 2_000
+    recording_days: float = 14.0
+    recording_bytes: int = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,15 @@ class Journal:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def append(self, entries: Sequence[Entry], memory: Memory | None = None, *, at: float | None = None) -> None:
-        """Write entries, and the memory they lead to, in one transaction: all of it or nothing.
+    def append(
+        self,
+        entries: Sequence[Entry],
+        memory: Memory | None = None,
+        *,
+        at: float | None = None,
+        recorded: Sequence[Stretch] = (),
+    ) -> None:
+        """Write entries, the ticks `recorded`, and the memory they lead to, in one transaction: all of it or nothing.
 
         Memory that has not changed since the last call is not written again. `at` is the time of the memory; the last
         entry's when left out.
@@ -77,16 +88,18 @@ class Journal:
         text = None if memory is None else codec.encode(memory)
         if text == self._memory_text:
             text = None
-        if not rows and text is None:
+        if not rows and text is None and not recorded:
             return
         with self._transaction("written") as connection:
             if rows:
                 connection.execute(insert(tables.entries), rows)
+            if recorded:
+                connection.execute(insert(tables.recordings), [_recording(stretch) for stretch in recorded])
             if text is not None:
                 _put_memory(connection, text, at if at is not None else (entries[-1].at if entries else 0.0))
         if text is not None:
             self._memory_text = text
-        self._since_pruned += len(rows)
+        self._since_pruned += len(rows) + len(recorded)
         if self._since_pruned >= self._retention.every:
             self.prune()
 
@@ -103,8 +116,9 @@ class Journal:
         return revision
 
     def prune(self) -> int:
-        """Delete entries beyond the retention, in short transactions; returns how many."""
+        """Delete what is beyond the retention, in short transactions; returns how many entries."""
         self._since_pruned = 0
+        self._prune_recordings()
         gone = 0
         column = tables.entries.c
         with self._transaction("read") as connection:
@@ -123,7 +137,53 @@ class Journal:
                     break
         return gone
 
+    def _prune_recordings(self) -> None:
+        """Delete the oldest stretches, as many as are too old or too much."""
+        column = tables.recordings.c
+        with self._transaction("written") as connection:
+            newest, total = connection.execute(select(func.max(column.until), func.sum(column.bytes))).one()
+            if newest is None:
+                return
+            too_old = column.until < newest - self._retention.recording_days * DAY_S
+            connection.execute(delete(tables.recordings).where(too_old))
+            excess = int(total) - self._retention.recording_bytes
+            if excess <= 0:
+                return
+            for ident, size in connection.execute(select(column.id, column.bytes).order_by(column.id)):
+                excess -= size
+                if excess <= 0:
+                    connection.execute(delete(tables.recordings).where(column.id <= ident))
+                    return
+
     # -- reading -------------------------------------------------------------------------------------------------
+
+    def recording(self, *, since: float | None = None, until: float | None = None) -> Iterator[Stretch]:
+        """The recorded ticks, oldest first, from the last beginning at or before `since` (the first there is)."""
+        column = tables.recordings.c
+        query = select(column.id, column.at, column.until, column.ticks, column.anew, column.data)
+        after = 0
+        if since is not None:
+            begins = select(func.max(column.id)).where(column.anew, column.at <= since)
+            with self._transaction("read") as connection:
+                after = int(connection.execute(begins).scalar_one_or_none() or 1) - 1
+        if until is not None:
+            query = query.where(column.at < until)
+        while True:
+            with self._transaction("read") as connection:
+                rows = connection.execute(query.where(column.id > after).order_by(column.id).limit(100)).all()
+            for row in rows:
+                yield Stretch(row.at, row.until, row.ticks, row.anew, row.data)
+            if not rows:
+                return
+            after = rows[-1].id
+
+    def recording_size(self) -> tuple[int, int, float]:
+        """How much is recorded: ticks, bytes, seconds from the first to the last."""
+        column = tables.recordings.c
+        what = select(func.sum(column.ticks), func.sum(column.bytes), func.min(column.at), func.max(column.until))
+        with self._transaction("read") as connection:
+            ticks, size, first, last = connection.execute(what).one()
+        return int(ticks or 0), int(size or 0), (last or 0.0) - (first or 0.0)
 
     def read(
         self,
@@ -271,6 +331,17 @@ def _query(
     if until is not None:
         query = query.where(column.at < until)
     return query.where(column.id > after) if after else query
+
+
+def _recording(stretch: Stretch) -> dict[str, object]:
+    return {
+        "at": stretch.at,
+        "until": stretch.until,
+        "ticks": stretch.ticks,
+        "anew": stretch.anew,
+        "bytes": len(stretch.data),
+        "data": stretch.data,
+    }
 
 
 def _row(entry: Entry) -> dict[str, object]:

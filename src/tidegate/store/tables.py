@@ -6,11 +6,13 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Engine,
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -55,6 +57,18 @@ memory = Table(
     Column("name", String(64), primary_key=True),
     Column("at", Float(53), nullable=False),
     Column("value", Text, nullable=False),
+)
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("at", Float(53), nullable=False),
+    Column("until", Float(53), nullable=False),
+    Column("ticks", Integer, nullable=False),
+    Column("anew", Boolean, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("recordings_at", "at"),
 )
 meta = Table(
     "meta",
