@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from policy.world import World, cluster, service
+from tidegate.model.actions import Start, Stop
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.observed import GatewaySeen, Intent, ReplicaSeen
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
@@ -282,4 +283,60 @@ def test_batch_is_not_displaced_for_replicas_that_a_quota_keeps_out_all_the_same
     world = Region((batch, service("face")), (cluster("a", 4, quota={"face": {"cpu": 1}}),))
     world.each = {"reports": 3, "face": 3}
     world.ticks(until=60)
+    assert world.stopped() == []
+
+
+# -- clusters that lie or hang -----------------------------------------------------------------------------------
+
+
+class Lying(World):
+    """Cluster a takes on whatever it says it has room for, and places `places` replicas of it."""
+
+    places = 1
+
+    def _obey(self, action):  # type: ignore[no-untyped-def]
+        super()._obey(action)
+        if isinstance(action, Start) and action.cluster == "a":
+            there = [r for r in self.replicas.values() if r.cluster == "a" and r.running and r.placed]
+            if len(there) > self.places:
+                self.update(action.replica, placed=False, created_at=self.at)
+
+    def _live(self) -> None:
+        waiting = {n: r for n, r in self.replicas.items() if not r.placed and r.running}
+        super()._live()
+        self.replicas |= {n: replace(r, created_at=r.created_at) for n, r in waiting.items() if n in self.replicas}
+
+
+def test_what_a_cluster_takes_on_and_cannot_place_goes_to_the_next_after_a_few_seconds():
+    world = Lying((service(**spread_over("a", "b")),), (cluster("a"), cluster("b")), wanted=4)
+    world.ticks(until=4)
+    assert counts(world, "a", "b") == (4, 0)
+    world.ticks(until=15)
+    assert len(world.serving) == 4
+    assert counts(world, "a", "b") == (1, 3)
+    assert any("no room in a after 5 s" in (a.why or "") for a in world.log if isinstance(a, Stop))
+
+
+def test_a_cluster_that_lied_is_asked_again_ever_more_rarely():
+    world = Lying((service(**spread_over("a", "b")),), (cluster("a"), cluster("b")), wanted=4).ticks(until=1000)
+    tries = [s for s in world.started() if s.cluster == "a"]
+    assert 4 < len(tries) < 12, "one try a minute would be sixteen"
+    assert len(world.serving) == 4
+    world.places = 4
+    world.ticks(until=4000)
+    assert counts(world, "a", "b") == (4, 0)
+
+
+def test_where_no_other_cluster_has_room_a_replica_goes_on_waiting_for_its_place():
+    world = Lying((service(**spread_over("a")),), (cluster("a"),), wanted=2).ticks(until=60)
+    assert len(world.started()) == 2
+    assert world.stopped() == []
+
+
+def test_a_cluster_that_cannot_be_seen_before_its_start_is_done_is_made_up_for_elsewhere():
+    world = World((service(**spread_over("a", "b")),), (cluster("a"), cluster("b")), wanted=2).tick()
+    assert counts(world, "a", "b") == (2, 0)
+    world.hidden = {"a"}
+    world.ticks(until=20)
+    assert len(world.alive("b")) == 2
     assert world.stopped() == []

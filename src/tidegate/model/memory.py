@@ -183,16 +183,24 @@ class PoolMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A cluster took on a replica and found no room for it at `at` (epoch seconds): nothing new there for `rest_s`."""
+
+    at: float
+    rest_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at.
 
-    `pressed_at` is when something last did not fit in a cluster (epoch seconds), `refused_at` when a cluster last
-    failed to find room for a replica that it had taken on. `round_trips_s` are measured, by cluster.
+    `pressed_at` is when something last did not fit in a cluster (epoch seconds), `refusals` the clusters that did not
+    find room for what they had taken on. `round_trips_s` are measured, by cluster.
     """
 
     pools: Mapping[PoolKey, PoolMemory] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     pressed_at: Mapping[str, float] = field(default_factory=dict)
-    refused_at: Mapping[str, float] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
     round_trips_s: Mapping[str, float] = field(default_factory=dict)

@@ -75,8 +75,8 @@ class Balancer:
             if m.state is not READY or name in held or (seen is not None and seen.readiness is Verdict.FAIL):
                 continue
             server = servers.get(name)
-            if server is not None and not server.up:
-                continue
+            if seen is None and server is not None and not server.up:
+                continue  # lost, or hanging; one that is seen rests for a moment after failures
             slots[m.cluster] = slots.get(m.cluster, 0) + spec.concurrency
             peers = (m.cluster, m.revision)
             if server is None or not (server.finished or server.failed):

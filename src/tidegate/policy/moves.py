@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tidegate.model.memory import ReplicaMemory
+from tidegate.model.memory import Refusal, ReplicaMemory
 from tidegate.policy.placement import Options, Room, better
 from tidegate.policy.reconcile import Standing, victims
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolSpec
+
+REST_FIRST_S, REST_MOST_S = 60.0, 3600.0  # nothing new for a cluster that did not find room for what it had taken on
 
 
 def reclaim(
@@ -66,6 +68,20 @@ def _crowded(pool: PoolSpec, choice: Options, room: Room, per_cluster: Mapping[s
 def _kept_for_spread(choice: Options, per_cluster: Mapping[str, int]) -> int:
     """How many replicas must stay in a cluster so that the pool stays spread over enough of them."""
     return 1 if sum(1 for n in per_cluster.values() if n) <= choice.min_clusters and choice.min_clusters > 1 else 0
+
+
+def resting(refusals: Mapping[str, Refusal], at: float) -> frozenset[str]:
+    """Clusters that lately did not find room for what they had taken on."""
+    return frozenset(name for name, r in refusals.items() if at - r.at < r.rest_s)
+
+
+def refused(before: Refusal | None, at: float) -> Refusal:
+    """A cluster that was asked again after its rest and has no room again rests twice as long, up to an hour."""
+    if before is None:
+        return Refusal(at, REST_FIRST_S)
+    if at - before.at < before.rest_s:
+        return Refusal(at, before.rest_s)
+    return Refusal(at, min(REST_MOST_S, 2 * before.rest_s))
 
 
 def preempt(

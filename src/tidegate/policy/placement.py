@@ -12,7 +12,7 @@ world moves nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.model.observed import ClusterSeen
@@ -42,8 +42,11 @@ class Room:
     pressed: set[str] = field(default_factory=set)
 
     @staticmethod
-    def of(clusters: Iterable[Cluster], seen: Mapping[str, ClusterSeen]) -> Room:
-        """Room in the clusters that are declared, can be seen, are healthy and take replicas (static ones do not)."""
+    def of(clusters: Iterable[Cluster], seen: Mapping[str, ClusterSeen], resting: Container[str] = ()) -> Room:
+        """Room in the clusters that are declared, can be seen, are healthy and take replicas (static ones do not).
+
+        `resting` ones have shown that they have less than they say; nothing new is put there for a while.
+        """
         room = Room()
         for cluster in clusters:
             view = seen.get(cluster.name)
@@ -54,6 +57,8 @@ class Room:
                 continue
             room.capacity[cluster.name] = view.capacity
             room.free[cluster.name] = {k: amount - view.used.get(k, 0.0) for k, amount in view.capacity.items()}
+            if cluster.name in resting:
+                room.close(cluster.name)
             for service, quota in cluster.spec.quota.items():
                 room.quota[(cluster.name, service)] = amounts_of(quota)
         return room
@@ -94,6 +99,12 @@ class Room:
             for k, amount in pool.resources.amounts().items():
                 if k in quota:
                     quota[k] -= amount
+
+    def close(self, cluster: str) -> None:
+        """Take it that there is no room in a cluster, whatever it says."""
+        if cluster in self.free:
+            self.pressed.add(cluster)
+            self.free[cluster] = {k: min(0.0, amount) for k, amount in self.free[cluster].items()}
 
     def expect(self, cluster: str, resources: Resources) -> None:
         """Note that a draining replica will give back its room."""

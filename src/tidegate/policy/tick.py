@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
 from tidegate.model.lifecycle import ReplicaState
-from tidegate.model.memory import BalanceMemory, Memory, PoolMemory, ReplicaMemory, Vacancy
+from tidegate.model.memory import BalanceMemory, Memory, PoolMemory, Refusal, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
 from tidegate.model.plan import Ejection, Plan, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.model.reasons import Reason
@@ -48,6 +48,7 @@ def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = pro
     work = _Work.of(specs, observed, memory)
     work.live()
     work.account()
+    work.overflow()
     nearest_first = sorted(specs.pools, key=lambda p: p.placement.latencyClass == "batch")
     plans = {pool.key: work.pool(pool, scale) for pool in nearest_first}
     work.retire_undeclared()
@@ -78,6 +79,7 @@ class _Work:
     held: set[str] = field(default_factory=set)
     rollouts: list[RolloutStep] = field(default_factory=list)
     ejections: list[Ejection] = field(default_factory=list)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
     round_trips_s: Mapping[str, float] = field(default_factory=dict)
     orders: dict[PoolKey, tuple[str, ...]] = field(default_factory=dict)
 
@@ -103,9 +105,10 @@ class _Work:
             pools={p.key: memory.pools.get(p.key, PoolMemory()) for p in specs.pools},
             declared={p.key: p for p in specs.pools},
             names=names,
-            room=placement.Room.of(specs.clusters, observed.clusters),
+            room=placement.Room.of(specs.clusters, observed.clusters, moves.resting(memory.refusals, observed.at)),
             drained=frozenset(i.subject for i in observed.intents if i.verb == "drain"),
             clusters={c.name: c for c in specs.clusters},
+            refusals=dict(memory.refusals),
         )
 
     # -- replicas ------------------------------------------------------------------------------------------------
@@ -123,6 +126,7 @@ class _Work:
             self._leave(memory.key, step.vacancy)
             if memory.ready_at is None and step.memory.ready_at is not None:
                 self._measured(step.memory)
+                self.refusals.pop(memory.cluster, None)
         self._remedies()
 
     def _remedies(self) -> None:
@@ -178,6 +182,27 @@ class _Work:
                 self.room.assume(memory.cluster, spec)
             if memory.state is DRAINING and name in self.seen:
                 self.room.expect(memory.cluster, spec.resources)
+
+    def overflow(self) -> None:
+        """Give up replicas for which their cluster finds no room, where another one has some."""
+        unplaced = [n for n, seen in self.seen.items() if not seen.placed]
+        told = {}
+        for name in unplaced:
+            memory, spec = self.replicas[name], self.declared.get(self.replicas[name].key)
+            waited_s = self.observed.at - memory.created_at
+            if spec is None or memory.state is not ReplicaState.STARTING:
+                continue
+            after_s = spec.placement.overflow.afterSeconds
+            if waited_s < after_s:
+                self.wake.append(memory.created_at + after_s)
+                continue
+            told[memory.cluster] = moves.refused(self.before.refusals.get(memory.cluster), self.observed.at)
+            self.room.close(memory.cluster)
+            order = self._open(self._options(spec, 1)).order
+            if any(self.room.fits(c, spec) for c in order if c != memory.cluster):
+                why = f"no room in {memory.cluster} after {waited_s:.0f} s"
+                self.replicas[name] = lifecycle.retire(memory, why, self.observed.at)
+        self.refusals |= told
 
     def pool(self, spec: PoolSpec, scale: Scale) -> PoolPlan:
         """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
@@ -475,7 +500,7 @@ class _Work:
             if (a := (self.seen[n].address if n in self.seen else None) or self.before.addresses.get(n))
         }
         pressed = {**self.before.pressed_at, **dict.fromkeys(self.room.pressed, self.observed.at)}
-        memory = Memory(self.pools, self.replicas, addresses, pressed, self.before.refused_at, self.round_trips_s)
+        memory = Memory(self.pools, self.replicas, addresses, pressed, self.refusals, self.round_trips_s)
         return Tick(
             plan=plan,
             actions=(*first, *self.actions),

@@ -26,6 +26,7 @@ class _Replica:
     exit_code: int | None = None
     stopping: bool = False
     detail: str = ""
+    placed: bool = True
     lines: list[str] = field(default_factory=list)
 
 
@@ -34,7 +35,8 @@ class FakeRuntime:
     """Implements `runtimes.protocol.Runtime`.
 
     Switches (times in seconds; they act on what comes after they are set):
-        capacity: amounts per resource name. `claims`, when set, is reported instead: the cluster lies.
+        capacity: amounts per resource name. `claims`, when set, is reported instead: the cluster lies, takes on what
+            fits into that, and never finds a place for what does not fit into its capacity.
         startup_s: time until a started replica has an address.
         lag_s: time until a started replica is seen at all.
         stop_s: time a replica takes to end once told to stop; longer than its grace, it is killed.
@@ -61,12 +63,7 @@ class FakeRuntime:
         self._reach()
         at = self.clock.wall()
         seen = tuple(self._seen(r, at) for r in self._replicas.values() if at >= r.started_at + self.lag_s)
-        used: dict[str, float] = {}
-        for replica in self._replicas.values():
-            if replica.ends_at is None or at < replica.ends_at:
-                for name, amount in replica.order.pool.resources.amounts().items():
-                    used[name] = used.get(name, 0.0) + amount
-        return seen, ClusterSeen(self.claims if self.claims is not None else self.capacity, used)
+        return seen, ClusterSeen(self.claims if self.claims is not None else self.capacity, self._used(at))
 
     async def start(self, order: StartOrder) -> None:
         self._reach()
@@ -77,8 +74,9 @@ class FakeRuntime:
             raise RuntimeFault(fault)
         at = self.clock.wall()
         address = f"127.0.0.1:{FIRST_PORT + len(self._replicas)}"
-        opens_at = None if self.never_ready else at + self.startup_s
-        self._replicas[order.replica] = _Replica(order, at, address, opens_at)
+        placed = self._fits(order, at)
+        opens_at = None if self.never_ready or not placed else at + self.startup_s
+        self._replicas[order.replica] = _Replica(order, at, address, opens_at, placed=placed)
 
     async def stop(self, replica: str, grace_s: float) -> None:
         self._reach()
@@ -116,6 +114,20 @@ class FakeRuntime:
         """The replica prints a line."""
         self._replicas[replica].lines.append(line)
 
+    def _used(self, at: float) -> dict[str, float]:
+        used: dict[str, float] = {}
+        for replica in self._replicas.values():
+            if replica.placed and (replica.ends_at is None or at < replica.ends_at):
+                for name, amount in replica.order.pool.resources.amounts().items():
+                    used[name] = used.get(name, 0.0) + amount
+        return used
+
+    def _fits(self, order: StartOrder, at: float) -> bool:
+        """Whether there is a place; only a cluster that claims more than it has finds none."""
+        used = self._used(at)
+        amounts = order.pool.resources.amounts().items()
+        return self.claims is None or all(used.get(k, 0.0) + a <= self.capacity.get(k, 0.0) for k, a in amounts)
+
     def _reach(self) -> None:
         if self.vanished:
             raise RuntimeFault(f"cluster {self.cluster} cannot be seen")
@@ -135,4 +147,5 @@ class FakeRuntime:
             address=replica.address if open_now else None,
             exit_code=replica.exit_code if ended else None,
             detail=replica.detail if ended else "",
+            placed=replica.placed,
         )

@@ -137,10 +137,11 @@ class Pool:
         """Whether a replica is in the pool and takes new requests."""
         return replica in self._replicas
 
-    def add(self, replica: str, *, tier: int = 0, slow: float = 1.0, distance_s: float = 0.0) -> None:
+    def add(self, replica: str, *, tier: int = 0, weight: int = 0, slow: float = 1.0, distance_s: float = 0.0) -> None:
         """A new replica takes requests from now on; lower tiers, then earlier replicas, are filled first.
 
-        Work takes `slow` times as long on it; `distance_s` is the time on the way to it and back.
+        Replicas with a weight take turns instead, each as often as it weighs. Work takes `slow` times as long on it;
+        `distance_s` is the time on the way to it and back.
         """
         if replica in self._replicas or replica in self._draining:
             raise ValueError(f"replica {replica} is already in the pool")
@@ -154,6 +155,9 @@ class Pool:
         st = self._state
         st.replica_slow[index], st.replica_distance[index] = slow, distance_s
         st.replica_idle_at[index] = math.inf
+        st.replica_finished[index], st.replica_service[index] = 0, 0.0
+        st.replica_weight[index] = weight
+        st.replica_turn[index] = st.whole[kernel.TURN] + (kernel.STRIDE // weight if weight else 0)
         for place in range(self.slots):
             st.slot_replica[made.first + place] = index
             st.slot_rank[made.first + place] = (tier * (1 << 32) + self._numbers) * self.slots + place
@@ -180,6 +184,18 @@ class Pool:
         self._make_room(0)
         self._loops.drop(self._state, known.index, known.first, self.slots, self.now)
         self._vacant.append(known.index)
+
+    def weigh(self, replica: str, weight: int) -> None:
+        """From now on `replica` takes its turn as often as `weight` says."""
+        self._state.replica_weight[self._replicas[replica].index] = weight
+
+    def answered(self, replica: str) -> tuple[int, float]:
+        """Requests a replica has finished since this was last asked, and the seconds they took together."""
+        known = self._replicas.get(replica) or self._draining[replica]
+        st, index = self._state, known.index
+        counted = int(st.replica_finished[index]), float(st.replica_service[index])
+        st.replica_finished[index], st.replica_service[index] = 0, 0.0
+        return counted
 
     def slow_down(self, replica: str, slow: float) -> None:
         """Requests that start on `replica` from now on take `slow` times their work."""
@@ -250,7 +266,8 @@ class Pool:
             slot_tries=wholes(slots), slot_state=wholes(slots), slot_replica=wholes(slots),
             slot_rank=wholes(slots),
             replica_open=wholes(places), replica_busy=wholes(places), replica_slow=reals(places),
-            replica_distance=reals(places), replica_idle_at=reals(places),
+            replica_distance=reals(places), replica_idle_at=reals(places), replica_weight=wholes(places),
+            replica_turn=wholes(places), replica_finished=wholes(places), replica_service=reals(places),
             run_end=reals(slots), run_slot=wholes(slots), free=wholes(slots),
             waits=wholes(kernel.BINS), answers=wholes(kernel.BINS),
         )  # fmt: skip

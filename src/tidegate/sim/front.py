@@ -1,7 +1,8 @@
 """The made-up gateway: one queue per pool, servers as the last published snapshot has them.
 
-Follows snapshots as a proxy does: new servers take requests at once, draining ones finish theirs, and a server whose
-process has died is taken out by the failing connections. Chooses nothing.
+Follows snapshots as a proxy does: new servers take requests at once, draining ones finish theirs, each gets as many of
+the requests as it weighs while others are free, too, and a server whose process has died is taken out by the failing
+connections. Chooses nothing.
 """
 
 from __future__ import annotations
@@ -42,20 +43,20 @@ class Front:
     def take(self, snapshot: Snapshot, serving: Callable[[str], bool]) -> None:
         """Become like a snapshot."""
         wanted = {
-            server.replica: (route.key, server.draining, server.tier)
+            server.replica: (route.key, server.draining, server.weight)
             for service in snapshot.services
             for route in service.pools
             for server in route.servers
         }
         for name in [n for n in self.held if n not in wanted]:
             self._close(name)
-        for name, (key, draining, tier) in wanted.items():
+        for name, (key, draining, weight) in wanted.items():
             if name in self.down or not serving(name):
                 self.down.add(name)
             elif draining:
                 self._close(name)
             else:
-                self._open(name, key, tier)
+                self._open(name, key, weight)
         self.listed = {name: (key, draining) for name, (key, draining, _) in wanted.items()}
         self.down &= set(wanted)
         self.version = snapshot.version
@@ -78,23 +79,30 @@ class Front:
         return self.pools[key].busy_on(replica) if key is not None else 0
 
     def seen(self) -> GatewaySeen:
-        servers = {
-            name: ServerSeen(draining=draining, up=name not in self.down, in_flight=self.busy(name))
-            for name, (_, draining) in self.listed.items()
-        }
+        """How it stands now, and what each server answered since this was last asked."""
+        servers = {}
+        for name, (_, draining) in self.listed.items():
+            key = self.held.get(name)
+            finished, service_s = self.pools[key].answered(name) if key is not None else (0, 0.0)
+            servers[name] = ServerSeen(
+                draining, name not in self.down, self.busy(name), finished=finished, service_s_sum=service_s
+            )
         return GatewaySeen(self.version, servers)
 
     def measure(self) -> dict[PoolKey, IntervalStats]:
         """What each pool did since the last time."""
         return {key: pool.measure() for key, pool in self.pools.items()}
 
-    def _open(self, name: str, key: PoolKey, tier: int) -> None:
-        slow, distance_s = self.pace(name)
+    def _open(self, name: str, key: PoolKey, weight: int) -> None:
+        pool = self.pools[key]
         if name not in self.held:
-            self.pools[key].add(name, tier=tier, slow=slow, distance_s=distance_s)
+            slow, distance_s = self.pace(name)
+            pool.add(name, weight=weight, slow=slow, distance_s=distance_s)
             self.held[name] = key
-        elif not self.pools[key].takes(name):
-            self.pools[key].reopen(name)
+            return
+        if not pool.takes(name):
+            pool.reopen(name)
+        pool.weigh(name, weight)
 
     def _close(self, name: str) -> None:
         key = self.held.get(name)

@@ -36,15 +36,19 @@ OPEN_SLOTS: Final = 5
 TRIES: Final = 6
 LENGTH_PER_SLOT: Final = 7
 CANCEL: Final = 8
-ARRIVALS: Final = 9
-FINISHED: Final = 10
-IN_TIME: Final = 11
-FAILED: Final = 12
-GAVE_UP: Final = 13
-REFUSED: Final = 14
-RETRIED: Final = 15
-WAITED: Final = 16
-WHOLES: Final = 17
+TURN: Final = 9
+ARRIVALS: Final = 10
+FINISHED: Final = 11
+IN_TIME: Final = 12
+FAILED: Final = 13
+GAVE_UP: Final = 14
+REFUSED: Final = 15
+RETRIED: Final = 16
+WAITED: Final = 17
+WHOLES: Final = 18
+
+# How far a request moves the turn of a replica of weight 1 (see `pop_free`).
+STRIDE: Final = 1 << 20
 
 # Histogram of times: bin 0 holds exact zeros, bin 1 up to 1 ms, then 16 bins per doubling (each 4.4% wide).
 BINS: Final = 400
@@ -61,7 +65,8 @@ class State(NamedTuple):
 
     `queue_*` is a ring (its length a power of two): arrival, work in seconds, tries so far. `slot_*` describe the slots
     and the request on each; `replica_*` the replicas; `run_*` is a heap of (end, slot) and `free` one of slots by rank.
-    `waits` and `answers` are histograms over the whole run.
+    Replicas with a weight take turns: `replica_turn` is whose is when. `waits` and `answers` are histograms over
+    the whole run.
     """
 
     real: Any
@@ -82,6 +87,10 @@ class State(NamedTuple):
     replica_slow: Any
     replica_distance: Any
     replica_idle_at: Any
+    replica_weight: Any
+    replica_turn: Any
+    replica_finished: Any
+    replica_service: Any
     run_end: Any
     run_slot: Any
     free: Any
@@ -135,7 +144,10 @@ def pop_run(st: State) -> None:
 
 
 def push_free(st: State, slot: int) -> None:
-    """Put an idle slot on the heap of free ones, lowest rank first."""
+    """Put an idle slot on the heap of free ones, lowest rank first; with weights its rank is its replica's turn."""
+    replica = st.slot_replica[slot]
+    if st.replica_weight[replica] > 0:
+        st.slot_rank[slot] = max(st.replica_turn[replica], st.whole[TURN])
     rank = st.slot_rank[slot]
     child = st.whole[FREE]
     st.whole[FREE] = child + 1
@@ -149,7 +161,25 @@ def push_free(st: State, slot: int) -> None:
 
 
 def pop_free(st: State) -> int:
-    """Take the free slot of the lowest rank."""
+    """Take the free slot of the lowest rank; among replicas with weights a turn each, heavier ones more often.
+
+    Weighted round robin over what is free: a turn moves a replica back by `STRIDE` over its weight. One that had no
+    free slot for a while does not make up for it.
+    """
+    slot = pop_lowest(st)
+    replica = st.slot_replica[slot]
+    while st.replica_weight[replica] > 0 and st.replica_turn[replica] > st.slot_rank[slot]:
+        push_free(st, slot)  # another slot of its replica was taken since it was put here
+        slot = pop_lowest(st)
+        replica = st.slot_replica[slot]
+    if st.replica_weight[replica] > 0:
+        st.whole[TURN] = st.slot_rank[slot]
+        st.replica_turn[replica] = st.slot_rank[slot] + STRIDE // st.replica_weight[replica]
+    return slot
+
+
+def pop_lowest(st: State) -> int:
+    """Take the free slot of the lowest rank off the heap."""
     slot = st.free[0]
     size = st.whole[FREE] - 1
     st.whole[FREE] = size
@@ -255,6 +285,8 @@ def complete(st: State, slot: int, end: float) -> None:
         st.real[SERVICE_SUM] += taken
         st.real[SERVICE_SQ] += taken * taken
         st.real[ANSWER_SUM] += answer
+        st.replica_finished[replica] += 1
+        st.replica_service[replica] += taken
         st.answers[bin_of(answer)] += 1
         if answer <= st.real[WITHIN]:
             st.whole[IN_TIME] += 1
@@ -374,5 +406,6 @@ def drop(st: State, replica: int, first: int, count: int, now: float) -> None:
     fill(st, now)
 
 
-INNER: Final = ("bin_of", "push_run", "pop_run", "push_free", "pop_free", "begin", "pop_queue", "purge", "fill")
-INNER_LOOPS: Final = (*INNER, "complete", "arrive", "put_back", "run", "open_slots", "close_slots", "drop")
+INNER: Final = ("bin_of", "push_run", "pop_run", "push_free", "pop_lowest", "pop_free", "begin")
+INNER_ENDS: Final = ("pop_queue", "purge", "fill")
+INNER_LOOPS: Final = (*INNER, *INNER_ENDS, "complete", "arrive", "put_back", "run", "open_slots", "close_slots", "drop")

@@ -20,6 +20,7 @@ from tidegate.model.observed import Observed
 from tidegate.model.plan import Tick
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.model.snapshot import Snapshot
+from tidegate.policy.distance import home_of, round_trip_s
 from tidegate.policy.scaling import learn
 from tidegate.policy.tick import tick
 from tidegate.sim import checks, history
@@ -54,6 +55,7 @@ class World:
         self._failure_rng = stream(scenario.seed, "failures")
         clusters = {c.name: c for c in scenario.specs.clusters}
         self.home = next(iter(clusters), "")
+        self.region = home_of(scenario.specs.clusters)
         self.places = Places(clusters, self.specs, self._startup_s, self._failure_rng, self.epoch)
         self.front = Front(
             {key: self._pool(key) for key in self.specs},
@@ -230,9 +232,8 @@ class World:
             strikes = fault.where.service in (None, body.key.service) and fault.where.cluster in (None, body.cluster)
             if fault.kind == "slow" and fault.on(self.now) and strikes:
                 slow *= fault.where.factor
-        here = self.places.clusters[self.home].spec.distance
-        there = self.places.clusters[body.cluster].spec.distance
-        return slow, 2 * here.get(body.cluster, there.get(self.home, 0.0))
+        cluster = self.places.clusters[body.cluster]
+        return slow, round_trip_s(self.region, cluster, self.places.clusters.values(), {})
 
     def _known(self, key: PoolKey) -> PoolMemory:
         """A system that has run before has measured start-up times, and the load of the last minutes."""
