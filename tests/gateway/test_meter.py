@@ -22,6 +22,7 @@ def line(**changes: object) -> bytes:
         "Ta": 0,
         "retries": 0,
         "exhausted": "-",
+        "refused": "-",
     }
     return " ".join(str(v) for v in (cells | changes).values()).encode() + b"\n"
 

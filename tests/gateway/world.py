@@ -146,7 +146,8 @@ class Replica:
         while size := int((await reader.readline()).strip() or b"0", 16):
             total += len(await reader.readexactly(size))
             await reader.readline()
-        await reader.readline()
+        while (await reader.readline()).strip():
+            pass  # trailers
         return total
 
 

@@ -42,6 +42,9 @@ def _header(status: Status) -> Text:
         text.append(" down" + (f": {clean(gateway.detail)}" if gateway.detail else ""), style="red")
     if status.page:
         text.append(f"  page {status.page}")
+    if gateway.refused:
+        counts = ", ".join(f"{code} {count}" for code, count in sorted(gateway.refused.items()))
+        text.append(f"\nrefused at the gateway: {counts}", style="dim")
     for warning in gateway.warnings:
         text.append(f"\nwarning: {clean(warning)}", style="yellow")
     return text

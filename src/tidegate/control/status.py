@@ -108,7 +108,8 @@ def _gateway(observed: Observed, where: Addresses, faults: Mapping[str, str]) ->
     seen, fault = observed.gateway, faults.get("gateway", "")
     if seen is None:
         return GatewayStatus(where.gateway, None, False, fault)
-    return GatewayStatus(where.gateway, seen.version, True, fault, warnings(seen.certificates, observed.at))
+    said = warnings(seen.certificates, observed.at)
+    return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused))
 
 
 @dataclass(slots=True)

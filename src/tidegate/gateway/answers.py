@@ -1,6 +1,8 @@
 """The answers the gateway itself gives: one JSON shape, one stable code per cause.
 
 {"error": {"code": "body_too_large", "message": "...", "requestId": "..."}}
+
+The header `x-tidegate-refused` repeats the code; by it the proxy counts its refusals.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ NO_SERVICE = Answer(404, "no_such_service", "No service is routed at this addres
 NO_SUCH_PATH = Answer(404, "no_such_path", "The gateway itself has nothing at this path.")
 BAD_METHOD = Answer(405, "method_not_allowed", "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
 BODY_TOO_LARGE = Answer(413, "body_too_large", "The body is larger than this service accepts.")
+BAD_PATH = Answer(400, "bad_path", "The path must begin with a slash and hold no dot segments and no zero bytes.")
+URI_TOO_LONG = Answer(414, "uri_too_long", "The target of the request is longer than 16 KiB.")
 HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 32 KiB.")
 # Each backend sets it: when those who wait now will have been served.
 _AGAIN = "%[var(txn.again)]"
@@ -71,4 +75,4 @@ def _content(answer: Answer) -> str:
     if "'" in text:
         raise ValueError(f"an answer may not hold a single quote: {text}")
     retry = "" if answer.retry_after_s is None else f" hdr retry-after {answer.retry_after_s}"
-    return f"content-type application/json lf-string '{text}'{retry}"
+    return f"content-type application/json lf-string '{text}'{retry} hdr x-tidegate-refused {answer.code}"

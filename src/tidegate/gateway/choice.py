@@ -13,6 +13,7 @@ from tidegate.gateway import screening
 from tidegate.gateway.answers import MEDIA, returned
 from tidegate.gateway.names import backend_name
 from tidegate.gateway.screening import MediaLimits
+from tidegate.gateway.text import quoted
 from tidegate.model.snapshot import ServiceRoute, Snapshot
 from tidegate.spec.service import Accepts, Match, Range
 
@@ -171,8 +172,3 @@ def _pattern(types: list[str]) -> str:
         name = ".*" if subtype == "*" else re.escape(_SUBTYPES.get(subtype, subtype))
         alternatives.append(f"{re.escape(kind)}/{name}")
     return quoted(f"^({'|'.join(alternatives)})$")
-
-
-def quoted(text: str) -> str:
-    """A word of the proxy's file that means exactly this text."""
-    return "'" + text.replace("'", "'\\''") + "'"

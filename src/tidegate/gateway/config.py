@@ -30,13 +30,16 @@ from tidegate.gateway.names import (
 from tidegate.gateway.pace import Terms, first_terms
 from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, once_more_lines, retry_lines
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.text import BUFFER_MARGIN, HEAD_LIMIT, Rendered, block, lua, milliseconds, screen_lines, sealed
+from tidegate.gateway.strict import connection_lines, request_lines
+from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.gateway.tls import bind_options, global_lines, redirect_lines
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
 LOG_FD = 9
-LOG_FORMAT = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
+LOG_FORMAT = (
+    "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)] %[var(txn.refused)]"
+)
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
 
 HOSTS_MAP, PATHS_MAP, LIMITS_MAP, WILDCARDS_MAP = "hosts.map", "paths.map", "limits.map", "wildcards.map"
@@ -126,19 +129,13 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
         yield f"bind 127.0.0.1:{settings.tls.internal_port} id 2"
     yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600 id 3"
     yield from _logging()
-    # One address cannot take all connections, however slowly it uses them.
-    share = max(1, settings.max_connections // 2)
-    yield "stick-table type ipv6 size 100k expire 60s store conn_cur"
-    yield "tcp-request connection track-sc0 src if { so_id 1 }"
-    yield f"tcp-request connection reject if {{ so_id 1 }} {{ sc0_conn_cur gt {share} }}"
+    yield from connection_lines(settings)
     yield ""
     yield from _identity(settings)
     yield "http-request allow if { stopping }"
     yield "use_backend successor if { stopping } !{ var(txn.service) -m found }"
     yield ""
-    yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {HEAD_LIMIT} }}"
-    allowed = "METH_GET or { method POST PUT PATCH DELETE OPTIONS }"
-    yield f"http-request return {returned(answers.BAD_METHOD)} unless {allowed}"
+    yield from request_lines()
     yield "http-request set-log-level silent if { path_beg /.tidegate/ }"
     yield f"http-request return {_HEALTHY} if {{ path /.tidegate/healthz }}"
     yield f"http-request return {returned(answers.NO_SUCH_PATH)} if {{ path_beg /.tidegate/ }}"
@@ -193,6 +190,7 @@ def _identity(settings: GatewaySettings) -> Iterator[str]:
     if settings.tls is not None and settings.tls.client_ca is not None:
         yield f"http-request set-header x-client-subject %[ssl_c_s_dn] if {first} {{ ssl_c_used }}"
     yield "http-after-response set-header x-request-id %[var(txn.rid)]"
+    yield "http-after-response set-var(txn.refused) res.hdr(x-tidegate-refused)"
 
 
 def _routing() -> Iterator[str]:

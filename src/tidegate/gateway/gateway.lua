@@ -38,6 +38,7 @@ local function refuse_body(applet)
   local body = string.format(BODY, applet:get_var("txn.rid") or "")
   applet:set_status(413)
   applet:add_header("content-type", "application/json")
+  applet:add_header("x-tidegate-refused", "body_too_large")
   applet:add_header("content-length", tostring(#body))
   if read >= DRAIN_BYTES then
     applet:add_header("connection", "close")

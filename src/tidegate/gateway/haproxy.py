@@ -24,6 +24,7 @@ from tidegate.gateway.meter import Meter
 from tidegate.gateway.names import backend_name, check_names, number_servers
 from tidegate.gateway.pace import Pace, Paces, Terms, Told, entries, terms, worth_telling
 from tidegate.gateway.process import affordable_connections, affordable_memory, open_pipe, prepare_folder
+from tidegate.gateway.refusals import Refusals
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat
 from tidegate.model.observed import GatewaySeen, PoolLoad
@@ -49,6 +50,7 @@ class HaproxyGateway:
         self.lanes: dict[int, Instance] = {}
         self._certificates = Certificates(self.settings.tls, self.settings.state_directory)
         self._meter = Meter()
+        self._refusals = Refusals()
         self._ledger = Ledger()
         self._snapshot = Snapshot()
         self._version: str | None = None
@@ -127,7 +129,8 @@ class HaproxyGateway:
             )
             await self._keep_pace(observed[1], seen)
             certificates = await self._certificates.follow(self.main.master, next(iter(seen)))
-            return replace(observed[0], certificates=certificates), observed[1]
+            refused = self._refusals.with_requests(self._meter.refusals)
+            return replace(observed[0], certificates=certificates, refused=refused), observed[1]
 
     async def close(self, *, stop: bool) -> None:
         """Let go of the proxy; with `stop`, end it after its running requests."""
@@ -222,11 +225,12 @@ class HaproxyGateway:
         workers = await master.workers()
         if workers.current is None:
             raise GatewayError("the proxy has no worker")
-        seen = {workers.current: read_stat(await master.worker(workers.current, "show stat"))}
+        said = await master.worker(workers.current, "show stat")
         old = (master.worker(pid, "show stat", old=True) for pid in workers.old)
-        for pid, answer in zip(workers.old, await asyncio.gather(*old, return_exceptions=True), strict=True):
-            if isinstance(answer, str):
-                seen[pid] = read_stat(answer)
+        answers = zip(workers.old, await asyncio.gather(*old, return_exceptions=True), strict=True)
+        texts = {workers.current: said} | {pid: answer for pid, answer in answers if isinstance(answer, str)}
+        self._refusals.look(texts)
+        seen = {pid: read_stat(text) for pid, text in texts.items()}
         self._balances = {name: pool.balance for name, pool in seen[workers.current].items()}
         return seen
 

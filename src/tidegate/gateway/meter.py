@@ -2,22 +2,29 @@
 
 A line (see `config.LOG_FORMAT`), times in milliseconds but for `up` in microseconds, -1 where a step was not reached:
 
-    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES EXHAUSTED
+    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES EXHAUSTED REFUSED
 
 TR: head received; up: body received; Tw: from the head to the slot (so it holds `up` and the queue); Tc: connected;
 Tr: first byte of the answer; Ta: all of it, to the last byte sent. The wait in the queue is Tw - up; the time a
 replica took is Ta - TR - Tw; what the promise is about is Ta - TR - up, since the client's upload is its own time.
-EXHAUSTED is "-", or the pool whose replicas failed a large request at every attempt.
+EXHAUSTED is "-", or the pool whose replicas failed a large request at every attempt. REFUSED is "-", or the code of the
+answer that the gateway itself gave.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 # The status by which a staged request's failure is handed back to its lane; no service gives it (see `lanes`).
 RETRY_STATUS = 425
+
+
+# What the proxy's parser answers before any rule runs, by status.
+_BY_PARSER = {"400": "bad_request", "408": "header_timeout", "422": "bad_request"}
+_HANDSHAKE = b"SSL handshake failure"
 
 
 class Outcome(Enum):
@@ -84,11 +91,15 @@ def outcome(termination: str, status: int, assigned: bool) -> Outcome:
 
 
 class Meter:
-    """Adds up lines per pool; `promises_ms` says per backend within how many milliseconds an answer is in time."""
+    """Adds up lines per pool; `promises_ms` says per backend within how many milliseconds an answer is in time.
+
+    `refusals` counts what the gateway itself refused since this process began, by code.
+    """
 
     def __init__(self) -> None:
         self.promises_ms: Mapping[str, float] = {}
         self.other_lines = 0
+        self.refusals: Counter[str] = Counter()
         self._tallies: dict[str, Tally] = {}
         self._rest = b""
         self._outcomes: dict[tuple[str, str, bool], Outcome] = {}
@@ -109,9 +120,13 @@ class Meter:
                 self._count(line.decode("ascii").split(" "))
             except (ValueError, IndexError):
                 self.other_lines += 1
+                self.refusals["tls_handshake"] += line.endswith(_HANDSHAKE)
 
     def _count(self, cells: list[str]) -> None:
-        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted = cells
+        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted, refused = cells
+        code = refused if refused != "-" else _BY_PARSER.get(status) if termination[1] == "R" else None
+        if code is not None:
+            self.refusals[code] += 1
         if exhausted != "-":
             self._exhausted(exhausted)
         if "." not in backend:

@@ -91,6 +91,17 @@ def read_stat(text: str) -> dict[str, BackendRow]:
     return {name: BackendRow(*counts, servers.get(name, {})) for name, counts in totals.items()}
 
 
+def read_turned_away(text: str) -> int:
+    """Read `show stat`: connections that frontends closed before a request, since the worker started."""
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("# pxname")), None)
+    if start is None:
+        return 0
+    place = lines[start].split(",").index("dcon")
+    rows = (line.split(",") for line in lines[start + 1 :])
+    return sum(int(cells[place] or 0) for cells in rows if len(cells) > place and cells[1] == "FRONTEND")
+
+
 def _server(cells: list[str], column: dict[str, int]) -> ServerRow:
     status = cells[column["status"]]
     maintenance = status.startswith("MAINT")

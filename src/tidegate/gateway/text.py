@@ -14,6 +14,7 @@ from tidegate.gateway.screening import load_lines, lua_path
 # The head of a request is limited to 32 KiB; as much again is for the proxy's own bookkeeping of a body in parts.
 HEAD_LIMIT = 32 * 1024
 BUFFER_MARGIN = 2 * HEAD_LIMIT
+URI_LIMIT = 16 * 1024
 
 _SHAPE = "@SHAPE@"
 
@@ -48,6 +49,11 @@ def sealed(
 def block(head: str, lines: Iterable[str]) -> str:
     """A section of the file: its head and its lines, indented; an empty line stays empty."""
     return head + "\n" + "".join(f"  {line}\n" if line else "\n" for line in lines)
+
+
+def quoted(text: str) -> str:
+    """A word of the proxy's file that means exactly this text."""
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def milliseconds(seconds: float) -> str:

@@ -124,13 +124,15 @@ class GatewaySeen:
     """The gateway: the version of the snapshot it has taken over, and its servers by replica id.
 
     `version` is None until a snapshot was published by this process. `unmeasured` requests of the interval ended
-    without being counted in any load, since nobody read their lines in time.
+    without being counted in any load, since nobody read their lines in time. `refused` counts, by code, what the
+    gateway itself has refused since its driver began: requests, TLS handshakes, connections.
     """
 
     version: str | None
     servers: Mapping[str, ServerSeen] = field(default_factory=dict)
     unmeasured: int = 0
     certificates: tuple[CertificateSeen, ...] = ()
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,8 @@ class ClusterStatus:
 class GatewayStatus:
     """The gateway: its address, the version of the snapshot it follows, whether it answers.
 
-    `warnings` are sentences about what will go wrong or has: a certificate that ends soon.
+    `warnings` are sentences about what will go wrong or has: a certificate that ends soon. `refused` counts what the
+    gateway itself has refused since this control process began, by code (docs/gateway.md).
     """
 
     url: str = ""
@@ -136,6 +137,7 @@ class GatewayStatus:
     up: bool = False
     detail: str = ""
     warnings: tuple[str, ...] = ()
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""What no service has to understand: odd targets, hop-by-hop tricks, one address with all the connections. Pure.
+
+The proxy's parser refuses what is not HTTP; these lines refuse or straighten what is HTTP and reads differently in two
+places. Sources of the cases: RFC 9112 (sections 3.2 and 11), RFC 3986 (section 5.2.4), RFC 9110 (7.6.1, 7.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidegate.gateway import answers
+from tidegate.gateway.answers import returned
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.text import HEAD_LIMIT, URI_LIMIT, quoted
+
+# "..", "." as a whole segment, however it is written once decoded; a semicolon begins a segment's parameters.
+_DOT_SEGMENT = quoted(r"(^|[/\\])\.\.?([/\\;]|$)")
+
+
+def connection_lines(settings: GatewaySettings) -> Iterator[str]:
+    """Connections from outside: an address holds half of what there is, and little once three quarters are taken.
+
+    Worked example: of 9500 connections one address gets 4750; from 7125 on, each gets 148, so that it takes at least
+    16 more addresses to keep others out. An IPv6 address counts with its whole /64, which is what one customer has.
+    """
+    most = settings.max_connections
+    outside = "{ so_id 1 }"
+    yield "stick-table type ipv6 size 100k expire 60s store conn_cur"
+    yield f"tcp-request connection track-sc0 src,ipmask(32,64) if {outside}"
+    yield f"tcp-request connection reject if {outside} {{ sc0_conn_cur gt {max(1, most // 2)} }}"
+    crowded = f"{{ fe_conn gt {most * 3 // 4} }} {{ sc0_conn_cur gt {max(1, most // 64)} }}"
+    yield f"tcp-request connection reject if {outside} {crowded}"
+
+
+def request_lines() -> Iterator[str]:
+    """The head of a request, before anything is decided by it."""
+    yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {HEAD_LIMIT} }}"
+    yield f"http-request return {returned(answers.URI_TOO_LONG)} if {{ url_len gt {URI_LIMIT} }}"
+    allowed = "METH_GET or { method POST PUT PATCH DELETE OPTIONS }"
+    yield f"http-request return {returned(answers.BAD_METHOD)} unless {allowed}"
+    # The absolute form is for proxies; replicas see what they see from every other client.
+    yield "http-request set-uri %[pathq] if !{ url_beg / } { path_beg / }"
+    bad = returned(answers.BAD_PATH)
+    yield f"http-request return {bad} unless {{ path_beg / }}"
+    yield f"http-request return {bad} if {{ path -m sub %00 }}"
+    yield f"http-request return {bad} if {{ path,url_dec -m reg {_DOT_SEGMENT} }}"
+    # `Connection: x-forwarded-for` asks the next hop to drop that header. Only what asks for a web socket is kept;
+    # a replica that took `Upgrade: h2c` would be spoken to past all of the above.
+    web_socket = "{ req.hdr(upgrade),lower -m str websocket } { req.hdr(connection),lower -m str upgrade }"
+    yield f"http-request set-var(txn.web_socket) bool(true) if {web_socket}"
+    for name in ("connection", "upgrade"):
+        yield f"http-request del-header {name} unless {{ var(txn.web_socket) -m bool }}"
+    for name in ("http2-settings", "keep-alive", "proxy-connection", "te"):
+        yield f"http-request del-header {name}"
