@@ -37,7 +37,7 @@ def test_a_file_that_cannot_be_served_is_named():
     said = about(50, fault="the key in /tls/a.key does not belong to the certificate in /tls/a.pem")
     assert said == (
         "the key in /tls/a.key does not belong to the certificate in /tls/a.pem. "
-        "The certificate that /tls/a.pem held before is still served",
+        "What /tls/a.pem held before stays in force",
     )
 
 

@@ -18,6 +18,7 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.snapshot import Server, Snapshot
 from tidegate.spec.service import Accepts, Match, Range, Route
+from tidegate.spec.tls import ReplicaTls
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "gateway"
 SETTINGS = GatewaySettings(Path("/run/tidegate/gateway"), listen_port=8000, management_port=8001, max_connections=9500)
@@ -63,7 +64,12 @@ TLS = Tls(
     client_ca=Path("/etc/tls/clients.pem"),
     redirect_port=8080,
 )
-CASES["tls"] = snapshot(FACE)
+MUTUAL = ReplicaTls(ca="/etc/tls/ca.pem", certificate="/etc/tls/own.pem", serverName="replica.internal")
+CASES["tls"] = snapshot(
+    FACE,
+    service(pool("ocr", servers=(NEAR,), tls=MUTUAL), name="ocr"),
+    service(pool("any", servers=(Server("any-1", "h:1", 1),), tls=ReplicaTls(verify=False)), name="any"),
+)
 SETTINGS_OF = {"tls": replace(SETTINGS, listen_port=8443, tls=TLS)}
 
 
@@ -134,6 +140,11 @@ def test_a_known_number_is_kept_and_new_ones_are_free():
 def test_weights_are_followed_wherever_they_can_differ(slots: int, tiers: tuple[int, ...], expected: str):
     made = tuple(Server(f"r{i}", "h:1", slots, tier=tier) for i, tier in enumerate(tiers))
     assert balance(pool(servers=made, slots_per_replica=slots)) == expected
+
+
+def test_a_new_server_does_not_get_the_number_of_the_one_it_replaces():
+    known = number_servers(snapshot(service(pool(servers=(Server("old", "h:1", 1),)))), {})
+    assert number_servers(snapshot(service(pool(servers=(Server("new", "h:2", 1),)))), known)["new"] != known["old"]
 
 
 @pytest.mark.parametrize(

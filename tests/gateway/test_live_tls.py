@@ -16,6 +16,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from PIL import Image
 
+from gateway.pki import authority, written
 from gateway.world import World, free_port, pool, service, snapshot, until, world
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.tls import CertificateFiles, Tls
@@ -25,14 +26,6 @@ from tidegate.spec.service import Accepts, Match, Range, Route
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
     return trustme.CA()
-
-
-def written(folder: Path, certificate: trustme.LeafCert, name: str = "server") -> CertificateFiles:
-    folder.mkdir(exist_ok=True)
-    files = CertificateFiles(folder / f"{name}.crt", folder / f"{name}.key")
-    files.key.write_bytes(certificate.private_key_pem.bytes())
-    files.certificate.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-    return files
 
 
 @pytest.fixture
@@ -222,9 +215,7 @@ async def test_only_clients_with_a_certificate_are_let_in_when_an_authority_is_n
     tmp_path: Path, ca: trustme.CA, files: CertificateFiles
 ):
     clients = trustme.CA()
-    authority = tmp_path / "clients.pem"
-    authority.write_bytes(clients.cert_pem.bytes())
-    async with secure(tmp_path, tls(files, client_ca=authority)) as here:
+    async with secure(tmp_path, tls(files, client_ca=authority(tmp_path / "pki", clients))) as here:
         one = await here.replica("face-1")
         await here.gateway.publish(snapshot(service(pool(servers=(one.server(),)))))
         context = trusting(ca)

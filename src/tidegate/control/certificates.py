@@ -21,7 +21,9 @@ def warnings(certificates: Iterable[CertificateSeen], at: float) -> tuple[str, .
 def _fault(certificate: CertificateSeen) -> str:
     if not certificate.fault:
         return ""
-    return f"{certificate.fault}. The certificate that {certificate.file} held before is still served"
+    if not certificate.in_force:
+        return f"{certificate.fault}. Until then the replicas that need it get no requests"
+    return f"{certificate.fault}. What {certificate.file} held before stays in force"
 
 
 def _end(certificate: CertificateSeen, at: float) -> str:

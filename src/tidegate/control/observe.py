@@ -116,6 +116,7 @@ class Observer:
             rollout=service.rollout,
             uses=service.uses,
             gateway=self.gateway_url,
+            tls=service.tls,
         )
 
     def _unwatch(self, seen: tuple[ReplicaSeen, ...], clusters: Mapping[str, ClusterSeen]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +22,13 @@ _Stamp = tuple[tuple[int, int, int], ...]
 
 
 class Certificates:
-    """What the proxy serves for each entry of `Tls`; without TLS there is nothing to do."""
+    """What the proxy serves for each entry of `Tls`, and what it needs to speak TLS to replicas."""
 
     def __init__(self, tls: Tls | None, folder: Path) -> None:
         self._folder = folder
-        self._wanted = dict(_files(tls)) if tls is not None else {}
+        self._front = dict(_files(tls)) if tls is not None else {}
+        self._wanted = dict(self._front)
+        self._unusable: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         self._stamps: dict[str, _Stamp] = {}
         self._told: dict[str, str] = {}
@@ -40,6 +42,22 @@ class Certificates:
         """
         for name, files in self._wanted.items():
             self._look(name, files)
+
+    def want(self, replicas: Mapping[str, CertificateFiles]) -> Mapping[str, str]:
+        """Also keep these, for replicas, and no others; returns why those that cannot be read now cannot."""
+        self._wanted = self._front | dict(replicas)
+        self._unusable = {}
+        for name, files in replicas.items():
+            try:
+                self._look(name, files)
+            except GatewayError as error:
+                if name not in self._texts:
+                    self._unusable[name] = str(error)
+        return self._unusable
+
+    def mended(self) -> bool:
+        """Whether a file that could not be read when it was asked for can be read now."""
+        return any(name in self._texts for name in self._unusable)
 
     def launched(self) -> None:
         """The proxy has just been started or reloaded, so it has what lies in its folder."""
@@ -63,19 +81,19 @@ class Certificates:
             except GatewayError as error:
                 fault = str(error)
             known = self._described.get(name) or CertificateSeen(str(files.certificate))
-            seen.append(replace(known, fault=fault))
+            seen.append(replace(known, fault=fault, in_force=name in self._texts))
         return tuple(seen)
 
     def _look(self, name: str, files: CertificateFiles) -> None:
         stamp = _stamp(files)
         if stamp != self._stamps.get(name):
             # A pair that does not fit, since only half of it is new, is read again at the next look.
-            text = _certificates(files) if name == CLIENTS_FILE else _pair(files)
+            text = _certificates(files) if _is_authority(name) else _pair(files)
             self._stamps[name], self._texts[name] = stamp, text
             write_whole(self._folder / name, text)
 
     async def _tell(self, name: str, master: MasterSocket, worker: int) -> None:
-        kind = "ca-file" if name == CLIENTS_FILE else "cert"
+        kind = "ca-file" if _is_authority(name) else "cert"
         if name not in await master.worker(worker, f"show ssl {kind}"):
             return  # not yet: the reload that brings TLS comes with the next snapshot
         for command in (f"set ssl {kind} {name} <<\n{self._texts[name].strip()}\n", f"commit ssl {kind} {name}"):
@@ -88,9 +106,13 @@ class Certificates:
         self._described.pop(name, None)
 
     async def _describe(self, name: str, files: CertificateFiles, master: MasterSocket, worker: int) -> CertificateSeen:
-        if name == CLIENTS_FILE:
+        if _is_authority(name):
             return CertificateSeen(str(files.certificate))
         return read_certificate(str(files.certificate), await master.worker(worker, f"show ssl cert {name}"))
+
+
+def _is_authority(name: str) -> bool:
+    return name.endswith("-ca.pem")
 
 
 def read_certificate(file: str, said: str) -> CertificateSeen:

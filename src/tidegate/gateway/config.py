@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import answers
+from tidegate.gateway import answers, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
@@ -71,6 +71,7 @@ def render(
         *_redirect(settings),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
+        *([block(f"backend {upstream.TRUSTED}", trusted)] if (trusted := [*upstream.trusted_lines(snapshot)]) else []),
         *([block(f"backend {BUDGET}", budget_table())] if any(s.retry for s in snapshot.services) else []),
         *(block(f"backend {lane_name(size)}", _lane(size, len(lanes), settings, longest_s)) for size in lanes),
         *(block(f"backend {name}", _backend(s, p, chosen[name], settings, bool(lanes))) for s, p, name in pools),
@@ -98,6 +99,7 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> 
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"
     yield from global_lines(settings.tls)
+    yield from upstream.global_lines(snapshot)
     if any_screened(snapshot):
         yield from screen_lines()
 
@@ -312,7 +314,7 @@ def _servers(pool: PoolRoute, numbers: Mapping[str, int]) -> Iterator[str]:
     """Draining servers are left out: the worker that still has their requests is not the one that reads this file."""
     for server in sorted(pool.servers, key=lambda s: numbers[s.replica]):
         if not server.draining:
-            yield f"server {server.replica} {server_parameters(server, numbers[server.replica])}"
+            yield f"server {server.replica} {server_parameters(server, numbers[server.replica], pool.tls)}"
 
 
 def _lane(size: int, lanes: int, settings: GatewaySettings, longest_s: float) -> Iterator[str]:

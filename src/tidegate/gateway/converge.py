@@ -36,7 +36,7 @@ def _pool(backend: str, pool: PoolRoute, numbers: Mapping[str, int], actual: Bac
     for server in pool.servers:
         row = actual.servers.get(server.replica)
         if row is None:
-            yield from _add(backend, server, numbers[server.replica])
+            yield from _add(backend, server, server_parameters(server, numbers[server.replica], pool.tls))
         else:
             yield from _adjust(f"{backend}/{row.name}", server, row)
     for row in actual.servers.values():
@@ -44,11 +44,11 @@ def _pool(backend: str, pool: PoolRoute, numbers: Mapping[str, int], actual: Bac
             yield from _remove(f"{backend}/{row.name}", row)
 
 
-def _add(backend: str, server: Server, number: int) -> Iterator[str]:
+def _add(backend: str, server: Server, parameters: str) -> Iterator[str]:
     if server.draining:
         return
     path = f"{backend}/{server.replica}"
-    yield f"add server {path} {server_parameters(server, number)}"
+    yield f"add server {path} {parameters}"
     yield f"enable health {path}"
     yield f"enable server {path}"
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import GatewayError
-from tidegate.gateway import binary
+from tidegate.gateway import binary, upstream
 from tidegate.gateway.certificates import Certificates
 from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
@@ -129,6 +129,8 @@ class HaproxyGateway:
             )
             await self._keep_pace(observed[1], seen)
             certificates = await self._certificates.follow(self.main.master, next(iter(seen)))
+            if self._certificates.mended():
+                self._version = None  # then the snapshot comes again, with servers that were left out
             refused = self._refusals.with_requests(self._meter.refusals)
             return replace(observed[0], certificates=certificates, refused=refused), observed[1]
 
@@ -197,6 +199,7 @@ class HaproxyGateway:
     # -- following a snapshot ------------------------------------------------------------------------------------
 
     async def _follow(self, snapshot: Snapshot) -> None:
+        snapshot = upstream.without(snapshot, self._certificates.want(upstream.files(snapshot)))
         await self._revive()
         numbers = number_servers(snapshot, self._numbers)
         # A pool that once followed weights goes on doing so: going back would cost a reload and gain nothing.

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 
 from tidegate.base.errors import GatewayError
+from tidegate.gateway.upstream import server_options
 from tidegate.model.snapshot import PoolRoute, Server, Snapshot
 from tidegate.spec.resolve import PoolKey
+from tidegate.spec.tls import ReplicaTls
 
 PUBLIC = "public"
 POOLS_MAP = "pools.map"
@@ -43,10 +45,11 @@ def pool_key(backend: str) -> PoolKey | None:
     return PoolKey(service, pool) if dot else None
 
 
-def server_parameters(server: Server, number: int) -> str:
+def server_parameters(server: Server, number: int, tls: ReplicaTls | None = None) -> str:
     """What follows the name in a `server` line and in `add server`: the same text, so both mean the same."""
     text = f"{server.address} id {number} maxconn {server.slots} weight {min(server.weight, 256)} {_CHECK}"
-    return f"{text} {_SLOW_START}" if server.slots > 1 else text
+    slow = f" {_SLOW_START}" if server.slots > 1 else ""
+    return f"{text}{slow}{server_options(tls)}"
 
 
 def balance(pool: PoolRoute) -> str:
@@ -69,7 +72,8 @@ def number_servers(snapshot: Snapshot, known: Mapping[str, int]) -> dict[str, in
 
 def _number_pool(pool: PoolRoute, known: Mapping[str, int]) -> dict[str, int]:
     numbers = {s.replica: known[s.replica] for s in pool.servers if s.replica in known}
-    taken, free = set(numbers.values()), 1
+    # Also the numbers of servers that are only now being taken away: the proxy has them until their requests are done.
+    taken, free = set(known.values()), 1
     for server in pool.servers:
         if server.replica not in numbers:
             while free in taken:

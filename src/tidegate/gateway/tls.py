@@ -54,10 +54,16 @@ def file_name(position: int) -> str:
 def global_lines(tls: Tls | None) -> Iterator[str]:
     """For the `global` section."""
     if tls is not None:
-        yield f"ssl-default-bind-ciphers {_CIPHERS}"
-        yield f"ssl-default-bind-ciphersuites {_SUITES}"
-        yield "ssl-default-bind-options prefer-client-ciphers ssl-min-ver TLSv1.2 no-tls-tickets"
+        yield from cipher_lines("bind")
         yield f"tune.h2.fe.initial-window-size {_UPLOAD_WINDOW_BYTES}"
+
+
+def cipher_lines(side: str) -> Iterator[str]:
+    """Versions and ciphers for `bind` or `server` lines."""
+    yield f"ssl-default-{side}-ciphers {_CIPHERS}"
+    yield f"ssl-default-{side}-ciphersuites {_SUITES}"
+    prefer = "prefer-client-ciphers " if side == "bind" else ""
+    yield f"ssl-default-{side}-options {prefer}ssl-min-ver TLSv1.2 no-tls-tickets"
 
 
 def bind_options(tls: Tls | None) -> str:

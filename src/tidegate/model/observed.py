@@ -107,9 +107,9 @@ class ServerSeen:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSeen:
-    """A certificate the gateway serves, from `file`. Times are epoch seconds, None when unknown.
+    """A certificate, or authorities, the gateway uses, from `file`. Times are epoch seconds, None when unknown.
 
-    `fault` says why the present content of the file cannot be served; what was served before still is.
+    `fault` says why the present content of the file cannot be used; with `in_force`, what it held before still is.
     """
 
     file: str
@@ -117,6 +117,7 @@ class CertificateSeen:
     until_at: float | None = None
     names: tuple[str, ...] = ()
     fault: str = ""
+    in_force: bool = True
 
 
 @dataclass(frozen=True, slots=True)

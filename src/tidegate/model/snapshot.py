@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tidegate.spec.resolve import PoolKey
 from tidegate.spec.service import Accepts, Match, Route
+from tidegate.spec.tls import ReplicaTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class PoolRoute:
     request_timeout_s: float
     within_s: float
     fallback: str | None = None
+    tls: ReplicaTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

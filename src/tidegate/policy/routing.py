@@ -77,6 +77,7 @@ def _pool(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> PoolRoute:
         request_timeout_s=pool.service.requestTimeoutSeconds,
         within_s=pool.promise.within,
         fallback=pool.fallback,
+        tls=pool.service.tls,
     )
 
 

@@ -18,8 +18,10 @@ from tidegate.probe.target import ENVIRONMENT
 from tidegate.probes import grpc, network
 from tidegate.probes.protocol import ProbeTarget, Upstream
 from tidegate.probes.scripts import Scripts, Task
+from tidegate.probes.secure import secured
 from tidegate.probes.verdicts import Result
 from tidegate.spec.probes import Check, Exec, HttpGet, PrepareStep, Python
+from tidegate.spec.tls import ReplicaTls
 
 AT_ONCE = 128  # network checks side by side; a file descriptor each
 WAIT_S = 0.1  # between two looks of a step that waits (files, routes)
@@ -76,7 +78,7 @@ class Checks:
     async def _network(self, target: ProbeTarget, check: Check) -> Result:
         host, _, own_port = target.address.rpartition(":")
         if check.httpGet is not None:
-            return await _http(check.httpGet, host, int(own_port))
+            return await _http(check.httpGet, host, int(own_port), target.tls)
         if check.grpc is not None:
             return await grpc.check(f"{host}:{check.grpc.port or own_port}", check.grpc.service, check.timeoutSeconds)
         if check.tcpSocket is not None:
@@ -97,9 +99,16 @@ async def timed(look: Awaitable[Result], timeout_s: float, waiting: Mapping[str,
     return replace(result, took_s=loop.time() - started)
 
 
-async def _http(get: HttpGet, host: str, own_port: int) -> Result:
-    url = f"{get.scheme.lower()}://{host}:{get.port or own_port}{get.path}"
-    return await network.http(url, [(h.name, h.value) for h in get.httpHeaders])
+async def _http(get: HttpGet, host: str, own_port: int, tls: ReplicaTls | None) -> Result:
+    """The port that requests go to is asked as the gateway asks it."""
+    own = tls if get.port in (None, own_port) else None
+    scheme = get.scheme.lower() if own is None else "https"
+    url = f"{scheme}://{host}:{get.port or own_port}{get.path}"
+    try:
+        trust = secured(own) if own is not None else None
+    except OSError as error:
+        return network.failed(error, "tls")
+    return await network.http(url, [(h.name, h.value) for h in get.httpHeaders], trust)
 
 
 async def _files(target: ProbeTarget, files: Sequence[str], waiting: dict[str, str]) -> Result:

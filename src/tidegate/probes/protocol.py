@@ -9,6 +9,7 @@ from typing import Protocol
 from tidegate.model.observed import Verdict
 from tidegate.spec.probes import Probes
 from tidegate.spec.service import Rollout
+from tidegate.spec.tls import ReplicaTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class ProbeTarget:
     pool: str = "default"
     revision: str = ""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    tls: ReplicaTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,10 @@ def _heading(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
 def _lookup(directory: Path) -> Lookup:
     base = os.path.abspath(directory)  # noqa: PTH100  resolve() would follow links, and people know their paths by name
 
-    def script(path: str) -> str:
+    def existing(path: str, what: str) -> str:
         full = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
         if not os.path.isfile(full):  # noqa: PTH113  unlike Path.is_file, False for a name that is too long
-            raise ValueError(f"got {shown(path)}, but there is no file {full}. Correct the path or add the script")
+            raise ValueError(f"got {shown(path)}, but there is no file {full}. Correct the path or add the {what}")
         return full
 
     def folder(path: str) -> str:
@@ -87,7 +87,7 @@ def _lookup(directory: Path) -> Lookup:
             raise ValueError(f"got {shown(path)}, but there is no directory {full}. Correct the path")
         return full
 
-    return Lookup(script, folder)
+    return Lookup(lambda path: existing(path, "script"), folder, lambda path: existing(path, "file"))
 
 
 def _in_directory(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -35,12 +35,15 @@ class Strict(BaseModel):
 class Lookup:
     """What a reader of manifests gives to validation as its context, so that models need not touch files.
 
-    `script` and `directory` turn a path as written into an absolute one and raise ValueError with a sentence when
-    there is no such file. Without a context (a manifest from an API or our own store) paths stay as they are.
+    `script`, `directory` and `file` turn a path as written into an absolute one and raise ValueError with a sentence
+    when there is no such file. Without a context (a manifest from an API or our own store) paths stay as they are.
     """
 
-    def __init__(self, script: Callable[[str], str], directory: Callable[[str], str]) -> None:
+    def __init__(
+        self, script: Callable[[str], str], directory: Callable[[str], str], file: Callable[[str], str]
+    ) -> None:
         self.script = script
+        self.file = file
         self.directory = directory
 
 
@@ -48,11 +51,16 @@ def _script(path: str, info: ValidationInfo) -> str:
     return info.context.script(path) if isinstance(info.context, Lookup) else path
 
 
+def _file(path: str, info: ValidationInfo) -> str:
+    return info.context.file(path) if isinstance(info.context, Lookup) else path
+
+
 def _directory(path: str, info: ValidationInfo) -> str:
     return info.context.directory(path) if isinstance(info.context, Lookup) else path
 
 
 ScriptPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_script)]
+FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_file)]
 DirectoryPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_directory)]
 
 

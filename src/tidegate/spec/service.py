@@ -26,6 +26,7 @@ from tidegate.spec.common import (
 )
 from tidegate.spec.probes import Probes, Python
 from tidegate.spec.scaling import Scaling
+from tidegate.spec.tls import ReplicaTls
 
 # HAProxy keeps its timers in 32-bit milliseconds (24.8 days); a day is far beyond any request and well inside.
 LONGEST_REQUEST_S = 86400.0
@@ -342,6 +343,7 @@ class MediaServiceSpec(Strict):
     queue: Queue = Field(default=Queue(), description="the queue at the gateway")
     accepts: Accepts = Field(default=Accepts(), description="what media it takes; the gateway refuses others")
     access: Access | None = Field(default=None, description="who may use it; default: everybody who can reach it")
+    tls: ReplicaTls | None = Field(default=None, description="its replicas speak TLS; default: plain HTTP")
     idempotent: Flag = Field(default=True, description="a request may be sent again to another replica if one dies")
     uses: tuple[Name, ...] = Field(default=(), description="services it calls through the gateway")
     maxBodyBytes: Bytes = Field(default=16 * 2**20, gt=0, le=2**31 - 1, description="larger requests are refused")
