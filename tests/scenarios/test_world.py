@@ -176,3 +176,17 @@ def test_checks_refuse_more_than_the_manifest_allows(monkeypatch):
         return replace(decided, plan=replace(decided.plan, pools=plans))
 
     assert "maxReplicas is 40" in stopped_by(monkeypatch, greedy)
+
+
+def test_an_upgrade_under_load_loses_nothing():
+    result = run(shape="constant:mean=20,length=40m", faults=[{"at": "10m", "upgrade": {"service": "ocr"}}])
+    told = [text for _, text in result.events if "rollout" in text]
+    assert "new revision" in told[0]
+    assert "all good" in told[-1]
+    assert (result.pools[0].total.failed, result.pools[0].total.refused) == (0, 0)
+
+
+def test_a_cold_system_learns_from_nothing():
+    warm, cold = run(), run(cold=True)
+    assert cold.pools[0].series.bins[0].ready_s < warm.pools[0].series.bins[0].ready_s
+    assert cold.pools[0].total.gave_up + cold.pools[0].total.refused > warm.pools[0].total.refused

@@ -48,6 +48,7 @@ class Asked:
     faults: Path | None = None
     tick: str | None = None
     seed: int = 1
+    cold: bool = False
 
 
 class CannotSimulate(TidegateError):
@@ -76,6 +77,7 @@ def scenario(asked: Asked, files: Sequence[str], repeat: str) -> tuple[Scenario,
         faults=faults.read(asked.faults) if asked.faults else (),
         patience_s=_seconds(asked.patience) if asked.patience else None,
         seed=asked.seed,
+        cold=asked.cold,
         tick_s=_seconds(asked.tick) if asked.tick else None,
         repeat=repeat,
     )

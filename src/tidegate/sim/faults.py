@@ -7,6 +7,7 @@
     - {at: 6h, for: 30m, capacity: {cluster: here, factor: 0.5}}
     - {at: 7h, for: 10m, failing-starts: {service: ocr, share: 50%}}
     - {at: 8h, for: 5m, blind: {}}
+    - {at: 9h, upgrade: {service: ocr}}
 
 | fault | what happens |
 |---|---|
@@ -17,6 +18,7 @@
 | capacity | the cluster has `factor` times its capacity; what runs goes on |
 | failing-starts | that share of the replicas started meanwhile crash half-way through their start |
 | blind | the gateway does not answer the control plane; traffic flows |
+| upgrade | no fault: a new revision of the service is declared, as good as the one before |
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ from tidegate.base.errors import SpecError
 from tidegate.base.units import Ratio, Seconds
 from tidegate.spec.common import Strict
 
-Kind = Literal["crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind"]
-KINDS: tuple[Kind, ...] = ("crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind")
+Kind = Literal["crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind", "upgrade"]
+KINDS: tuple[Kind, ...] = ("crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind", "upgrade")
+AT_ONCE = ("crash", "upgrade")
 _NEEDS_CLUSTER = ("outage", "partition", "capacity")
 
 
@@ -48,7 +51,7 @@ class Where(Strict):
 
 
 class Fault(Strict):
-    """One fault: `at` seconds after the start, for `for` seconds (a crash has no length)."""
+    """One fault: `at` seconds after the start, for `for` seconds (a crash and an upgrade have no length)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -72,7 +75,9 @@ class Fault(Strict):
     def _makes_sense(self) -> Fault:
         if self.kind in _NEEDS_CLUSTER and self.where.cluster is None:
             raise ValueError(f"{self.kind} needs a cluster")
-        if self.kind != "crash" and self.lasts <= 0:
+        if self.kind == "upgrade" and self.where.service is None:
+            raise ValueError("upgrade needs a service")
+        if self.kind not in AT_ONCE and self.lasts <= 0:
             raise ValueError(f"{self.kind} needs `for`: how long it lasts")
         return self
 

@@ -51,6 +51,8 @@ class Ledger:
             self.most[plan.key] = max(self.most[plan.key], plan.ready + plan.starting)
             cost = sum(n * self.prices[k] for k, n in running.items() if k[0] == plan.key)
             self._there[plan.key] = Standing(plan.wanted, plan.ready, plan.starting, plan.draining, plan.pending, cost)
+        for step in decided.rollouts:
+            self.events.append((now, f"{step.key}: rollout {step.before} -> {step.after}: {step.cause}"))
         for move in decided.transitions:
             if move.cause.startswith(("crashed", "the cluster went down", "killed", "exited", "vanished")):
                 self.events.append((now, f"{move.replica}: {move.cause}"))

@@ -13,6 +13,7 @@ from tidegate.sim.trace import Trace
 from tidegate.spec.resolve import PoolKey, Specs
 
 FINE_S, MIDDLE_S, COARSE_S = 1.0, 5.0, 15.0
+REACT_S = 0.5  # a replica's change is seen this much later: the live loop's tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Scenario:
     """One run.
 
     `loads` and `work` are per pool. `scale` is None for Tidegate's own policy, else one policy per pool. Nothing
-    before `measure_from_s` counts. `tick_s` is the longest time between two decisions (events bring them forward).
+    before `measure_from_s` counts. `tick_s` is the longest time between two decisions; events bring them forward, to
+    `react_s` after they happen. A `cold` system has never run: minReplicas stand there and nothing was measured.
     `repeat` is the command that repeats the run.
     """
 
@@ -46,6 +48,8 @@ class Scenario:
     repeat: str = "tidegate simulate"
     compile: bool | None = None
     startups: Mapping[PoolKey, Startup] = field(default_factory=dict)
+    react_s: float = REACT_S
+    cold: bool = False
 
     @property
     def length_s(self) -> float:

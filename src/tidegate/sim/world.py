@@ -33,14 +33,15 @@ from tidegate.sim.requests import Requests
 from tidegate.sim.result import Result
 from tidegate.sim.scenario import Scenario
 from tidegate.sim.trace import Trace
-from tidegate.spec.resolve import PoolKey
+from tidegate.spec.resolve import PoolKey, Specs
+from tidegate.spec.service import MediaService
 
 PUBLISH_S = 0.05  # until the gateway has taken a snapshot over
-REACT_S = 0.5  # a replica's change is seen this much later: the live loop's tick
 LEAST_STEP_S = 0.25
 STARTUPS_KNOWN = 5
 FIRST_S = 300.0  # the mean of this first part is taken for the load before it
 LEAD_S = 600.0
+UPGRADES = "SIMULATED_UPGRADES"  # a variable whose change makes another revision
 IMAGINED_SHARE = 0.7  # at the beginning the pool stands as if it had been run at this share of its slots
 
 
@@ -50,6 +51,7 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.epoch = scenario.epoch
+        self.declared = scenario.specs
         self.specs = {p.key: p for p in scenario.specs.pools}
         self._startup_rng = stream(scenario.seed, "startups")
         self._failure_rng = stream(scenario.seed, "failures")
@@ -95,7 +97,7 @@ class World:
             gateway=None if blind else self.front.seen(),
         )
         decided = self._tick(observed)
-        scene = checks.Scene(self.scenario.specs, decided, self.places, self.front, faults, self.now)
+        scene = checks.Scene(self.declared, decided, self.places, self.front, faults, self.now)
         checks.check(scene, self.scenario.repeat)
         self.ledger.note(self.now, stats, decided)
         self.ledger.forget_warm_up(self.now, self.front)
@@ -107,12 +109,12 @@ class World:
     def _tick(self, observed: Observed) -> Tick:
         chosen = self.scenario.scale
         if chosen is None:
-            return tick(self.scenario.specs, observed, self.memory)
+            return tick(self.declared, observed, self.memory)
 
         def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
             return chosen[inp.spec.key](inp, memory)
 
-        return tick(self.scenario.specs, observed, self.memory, scale=scale)
+        return tick(self.declared, observed, self.memory, scale=scale)
 
     def _obey(self, action: Action, faults: list[Fault]) -> None:
         match action:
@@ -135,9 +137,9 @@ class World:
         at = self.now + self.scenario.longest_tick_s
         if decided.look_again_at is not None:
             at = min(at, decided.look_again_at - self.epoch)
-        at = min(at, self.places.next_event(self.now) + REACT_S)
+        at = min(at, self.places.next_event(self.now) + self.scenario.react_s)
         if self._published:
-            at = min(at, self._published[0][0] + REACT_S)
+            at = min(at, self._published[0][0] + self.scenario.react_s)
         for fault in self.scenario.faults:
             at = min(at, *(t for t in (fault.at, fault.ends) if t > self.now), math.inf)
         return max(at, self.now + LEAST_STEP_S)
@@ -167,6 +169,8 @@ class World:
                 self._struck.add(index)
                 if fault.kind == "crash":
                     self._crash(fault)
+                elif fault.kind == "upgrade":
+                    self.declared = _upgraded(self.declared, fault.where.service or "")
                 elif fault.kind == "outage":
                     for body in self.places.alive(self.now):
                         if body.cluster == fault.where.cluster:
@@ -237,7 +241,7 @@ class World:
 
     def _known(self, key: PoolKey) -> PoolMemory:
         """A system that has run before has measured start-up times, and the load of the last minutes."""
-        if not self.places.clusters:
+        if not self.places.clusters or self.scenario.cold:
             return PoolMemory()
         times = tuple(self._startup_s(key) for _ in range(STARTUPS_KNOWN))
         made = PoolMemory(startups_s={self.home: times})
@@ -255,7 +259,7 @@ class World:
             trace = self.scenario.loads.get(key)
             first = trace.between(0.0, max(FIRST_S, trace.bin_s)).mean_rps if trace else 0.0
             work_s = self.scenario.work[key].mean_s if trace else 0.0
-            needed = math.ceil(first * work_s / spec.concurrency / IMAGINED_SHARE)
+            needed = 0 if self.scenario.cold else math.ceil(first * work_s / spec.concurrency / IMAGINED_SHARE)
             count = max(spec.scaling.minReplicas, min(spec.scaling.maxReplicas, needed))
             order = spec.placement.clusters or tuple(self.places.clusters)
             for number in range(count):
@@ -275,3 +279,14 @@ class World:
         used, capacity = self.places.used(cluster, 0.0), self.places.capacity(cluster, [])
         amounts = self.specs[key].resources.amounts()
         return all(used.get(k, 0.0) + a <= capacity.get(k, 0.0) + 1e-6 for k, a in amounts.items())
+
+
+def _upgraded(specs: Specs, service: str) -> Specs:
+    """The same manifests with another revision of one service."""
+
+    def renewed(one: MediaService) -> MediaService:
+        number = str(int(one.spec.env.get(UPGRADES, "0")) + 1)
+        return one.model_copy(update={"spec": one.spec.model_copy(update={"env": {**one.spec.env, UPGRADES: number}})})
+
+    services = [renewed(s) if s.name == service else s for s in specs.services]
+    return Specs.of(services, specs.clusters, specs.tenants)

@@ -55,6 +55,12 @@ def simulate(
     faults: Annotated[Path | None, typer.Option(help="What goes wrong and when, a YAML file.")] = None,
     tick: Annotated[str | None, typer.Option(help="Longest time between two decisions. Default: by length.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed is the same run.")] = 1,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold", help="A system that never ran: minReplicas stand, nothing was measured. Default: it ran."
+        ),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail when the promise is not kept.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with charts to this file.")] = None,
     as_json: JsonOption = False,
@@ -81,6 +87,7 @@ def simulate(
         faults=faults,
         tick=tick,
         seed=seed,
+        cold=cold,
     )
     runs = work.play_all(asked, baseline, compare, work.command_line(seed))
     result = runs[0].result
