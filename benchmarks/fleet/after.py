@@ -25,7 +25,7 @@ from tidegate.spec.load import load_data
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 
 BIN_S = 60.0
-TICK_S, REACT_S = 30.0, 10.0
+TICK_S, REACT_S = 30.0, 20.0
 LEAD_S = 3600.0  # the hour before the measured day
 START = 1_704_067_200.0 + 86400.0 - LEAD_S  # a Monday, 23:00 UTC
 HISTORY_EVERY_S = 60.0

@@ -13,7 +13,7 @@ STATIC_SHARE = 0.6  # of a static fleet is used when a campaign meets the daily 
 NOISE, NOISE_S = 0.05, 900.0  # the rate wanders by 5% (one standard deviation), with a memory of a quarter of an hour
 CPU_SERVICES, GPU_SERVICES = 12, 4
 LARGE_SHARE = 0.2  # of the work is large media, in a size class of its own
-HISTORY_DAYS = 7.0  # what the policy has seen before the measured day
+HISTORY_DAYS = 4.0  # what the policy has seen before the measured day
 
 # Requests: slots are large, so that every single one can be simulated: 4 cores for 1 s instead of 1 core for 4 s.
 SLOT_CORES, SLOT_S, SLOT_CV, SLOTS = 4, 1.0, 0.5, 2
