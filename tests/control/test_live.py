@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,8 @@ from tidegate.control.record import Recorder
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
 from tidegate.gateway.fake import FakeGateway
+from tidegate.model.actions import Remedy
+from tidegate.model.lifecycle import PHASES
 from tidegate.model.memory import Memory
 from tidegate.probes.fake import FakeProber
 from tidegate.runtimes.fake import FakeRuntime
@@ -65,6 +69,13 @@ class Fakes:
         for _ in range(count):
             self.clock.advance(1)
             await self.live.step()
+
+    async def asked(self, question: Coroutine[Any, Any, str]) -> str:
+        """The answer to a wish, which is given after the next tick."""
+        answer = asyncio.create_task(question)
+        await asyncio.sleep(0)
+        await self.steps(1)
+        return await asyncio.wait_for(answer, 5)
 
     @property
     def said(self) -> list[str]:
@@ -209,11 +220,50 @@ async def test_an_unknown_service_is_named_with_what_there_is(fakes: Fakes):
 async def test_an_operators_drain_replaces_first(fakes: Fakes):
     await fakes.steps()
     old = fakes.gateway.serving()[0]
-    assert old in await fakes.live.drain(old)
+    assert old in await fakes.asked(fakes.live.drain(old))
     for _ in range(10):
         await fakes.steps(1)
         assert len(fakes.gateway.serving()) >= 2
     assert old not in fakes.gateway.serving()
+
+
+async def test_a_drain_is_in_the_journal_when_it_is_answered_and_can_be_taken_back(fakes: Fakes):
+    await fakes.steps()
+    await fakes.asked(fakes.live.drain("here"))
+    stored = fakes.journal.load_memory()
+    assert stored is not None
+    assert set(stored.drained) == {"here"}
+    assert fakes.live.intents == ()
+    assert (await fakes.live.status()).clusters[0].drained
+    assert "here may be used again" in await fakes.asked(fakes.live.undrain("here"))
+    assert fakes.live.memory.drained == {}
+    with pytest.raises(NotFound, match="here is not drained"):
+        await fakes.live.undrain("here")
+
+
+async def test_events_of_the_process_before_are_told_too(fakes: Fakes):
+    await fakes.steps()
+    before = [e for e in fakes.live.recorder.events if e.kind in ("transition", "phase")]
+    after = Recorder(fakes.journal)
+    after.recall(fakes.clock.wall())
+    assert [e for e in after.events if e.kind in ("transition", "phase")] == before
+    assert any("serves after" in e.text for e in before)
+
+
+async def test_phases_of_a_start_are_shown(fakes: Fakes):
+    await fakes.steps()
+    pool = (await fakes.live.status()).services[0].pools[0]
+    assert [p.name for p in pool.phases] == [*PHASES, "start-up"]
+    assert all(list(r.phases_s) == list(PHASES) for r in pool.replicas)
+
+
+async def test_a_remedy_script_is_run_by_the_prober_and_probes_know_the_traffic(fakes: Fakes):
+    await fakes.steps()
+    name = fakes.gateway.serving()[0]
+    await fakes.live.actor.do([Remedy(name, "here")])
+    assert fakes.prober.remedied == [name]
+    assert fakes.live.observer.traffic.of(name)["in_flight"] == 0
+    assert fakes.live.observer.traffic.of("nobody") == {}
 
 
 def test_settings_come_from_the_environment_and_are_overridden_by_what_is_given():

@@ -139,6 +139,10 @@ class FakeControl:
         await self._call("drain", subject)
         return f"{subject} will be drained"
 
+    async def undrain(self, subject: str) -> str:
+        await self._call("undrain", subject)
+        return f"{subject} may be used again"
+
     async def rollout(self, service: str, verb: str) -> str:
         await self._call("rollout", service, verb)
         return f"{service}: {verb}"

@@ -87,6 +87,10 @@ class Client:
         """Take a replica or a cluster out of service; what will happen, in a sentence."""
         return _message(self._ask("POST", "/v1/drain", {"subject": subject}))
 
+    def undrain(self, subject: str) -> str:
+        """Take a drain back; what follows, in a sentence."""
+        return _message(self._ask("POST", "/v1/undrain", {"subject": subject}))
+
     def rollout(self, service: str, verb: str) -> str:
         """Pause, resume, promote, undo or retry the rollout of a service; what will happen, in a sentence."""
         return _message(self._ask("POST", "/v1/rollout", {"service": service, "verb": verb}))

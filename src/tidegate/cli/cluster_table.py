@@ -64,6 +64,7 @@ def _where(counts: Mapping[str, int]) -> str:
 def _health(cluster: ClusterStatus) -> str | Text:
     word = "healthy" if cluster.healthy else "cannot be seen" if cluster.capacity is None else "not healthy"
     text = Text(word, style="green" if cluster.healthy else "red")
+    text.append(", drained by an operator" if cluster.drained else "", style="yellow")
     return text.append(f": {clean(cluster.detail)}") if cluster.detail else text
 
 

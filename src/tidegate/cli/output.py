@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tidegate.base.errors import UnitError
+from tidegate.base.units import format_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,6 +99,10 @@ def print_explanation(explanation: Explanation) -> None:
             typer.echo("  no decision yet")
         for w in pool.weights if len(pool.weights) > 1 else ():
             typer.echo(f"  weight  {clean(weight_line(w))}")
+        if pool.phases:
+            *phases, whole = pool.phases
+            told = ", ".join(f"{p.name} {format_seconds(p.p95_s)}" for p in phases if p.p95_s >= 0.005)
+            typer.echo(f"  start-up  p95 of the last {whole.count}: {format_seconds(whole.p95_s)} ({told})")
     if explanation.history:
         typer.echo("\nWhat led here")
     for event in explanation.history:

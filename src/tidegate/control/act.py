@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tidegate.base.errors import RuntimeFault, TidegateError
 from tidegate.control.observe import Observer
-from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
+from tidegate.model.actions import Action, Forget, Prepare, Publish, Remedy, Start, Stop
 from tidegate.model.observed import ReplicaSeen
 from tidegate.runtimes.protocol import StartOrder
 
@@ -77,6 +77,8 @@ class Actor:
                 await self._start(action)
             case Prepare(replica=name):
                 see.prober.prepare(name)
+            case Remedy(replica=name):
+                see.prober.remedy(name)
             case Stop(replica=name, cluster=cluster, grace_s=grace_s):
                 if cluster in see.runtimes:
                     await see.runtimes[cluster].stop(name, grace_s)

@@ -19,6 +19,7 @@ from tidegate.control.decide import decide
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.status import Addresses, Meter, status
+from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Intent, Observed
 from tidegate.model.outlook import Outlook
@@ -193,10 +194,29 @@ class Live:
             text = f"{count} replicas of cluster {subject} are replaced elsewhere, then drained."
         else:
             raise NotFound(f"no replica or cluster is called {subject}. `tidegate status` lists them.")
-        self.intents = (*self.intents, Intent("drain", subject, self.clock.wall()))
-        self.recorder.operator(self.clock.wall(), subject, f"drain: {text}")
-        self.wake.set()
+        await self._wish("drain", subject, text)
         return text
+
+    async def undrain(self, subject: str) -> str:
+        if subject not in self.memory.drained:
+            names = ", ".join(sorted(self.memory.drained)) or "nothing"
+            raise NotFound(f"{subject} is not drained. Drained are: {names}.")
+        kept = self.memory.replicas.get(subject)
+        text = f"{subject} may be used again."
+        if kept is not None and kept.state is ReplicaState.DRAINING:
+            text = f"{subject} already ends its requests and is stopped; another one has its place."
+        await self._wish("undrain", subject, text)
+        return text
+
+    async def _wish(self, verb: str, subject: str, text: str) -> None:
+        """Tell the next tick; when this returns, what follows from it is in the memory that a restart reads."""
+        wish = Intent(verb, subject, self.clock.wall())
+        self.intents = (*self.intents, wish)
+        self.recorder.operator(wish.at, subject, f"{verb}: {text}")
+        self.wake.set()
+        async with self.ticked:
+            await self.ticked.wait_for(lambda: self.last is not None and wish in self.last[0].intents)
+        self.intents = tuple(i for i in self.intents if i is not wish)
 
     async def rollout(self, service: str, verb: str) -> str:
         pools = {k: p for k, p in self.memory.pools.items() if k.service == service}

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from tidegate.base.clock import Clock
 from tidegate.base.errors import TidegateError
+from tidegate.control.traffic import Traffic
 from tidegate.gateway.protocol import Gateway
 from tidegate.model.observed import ClusterSeen, GatewaySeen, Intent, Observed, PoolLoad, ReplicaSeen
-from tidegate.probes.protocol import Prober, ProbeTarget
+from tidegate.probes.protocol import Prober, ProbeTarget, Upstream
 from tidegate.runtimes.protocol import Runtime
 from tidegate.spec.resolve import PoolKey, PoolSpec
 
@@ -39,6 +40,7 @@ class Observer:
     unstartable: dict[str, ReplicaSeen] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     gateway_closed: bool = False
+    traffic: Traffic = field(default_factory=Traffic)
     _watched: set[str] = field(default_factory=set)
 
     def know(self, pools: Iterable[PoolSpec]) -> None:
@@ -63,7 +65,9 @@ class Observer:
         replicas += [r for r in self.unstartable.values() if r.id not in known]
         judged = tuple(self._judged(r) for r in sorted(replicas, key=lambda r: r.id))
         self._unwatch(judged, clusters)
-        return Observed(self.clock.wall(), judged, loads, clusters, gateway, intents)
+        at = self.clock.wall()
+        self.traffic.add(at, gateway)
+        return Observed(at, judged, loads, clusters, gateway, intents)
 
     async def _cluster(self, name: str) -> tuple[tuple[ReplicaSeen, ...], ClusterSeen] | None:
         try:
@@ -98,6 +102,7 @@ class Observer:
             liveness=v.liveness,
             verify=v.verify,
             detail=v.detail or seen.detail,
+            remedy=v.remedy,
         )
 
     def _any_revision(self, key: PoolKey) -> PoolSpec | None:
@@ -117,7 +122,20 @@ class Observer:
             uses=service.uses,
             gateway=self.gateway_url,
             tls=service.tls,
+            pool=seen.key.pool,
+            revision=seen.revision,
+            upstreams={name: up for name in service.uses if (up := self._upstream(name))},
         )
+
+    def _upstream(self, service: str) -> Upstream | None:
+        """Where a service answers through the gateway; None where it is not known (any more)."""
+        pool = next((p for (k, _), p in reversed(self.revisions.items()) if k.service == service), None)
+        if pool is None or not self.gateway_url:
+            return None
+        route = pool.service.route
+        prefix = (route.pathPrefix or "").strip("/")
+        host = route.hosts[0].replace("*", "probe") if route.hosts else ""
+        return Upstream(f"{self.gateway_url.rstrip('/')}/{prefix}{'/' if prefix else ''}", host)
 
     def _unwatch(self, seen: tuple[ReplicaSeen, ...], clusters: Mapping[str, ClusterSeen]) -> None:
         """Stop probing what has ended; what cannot be seen now goes on being probed."""

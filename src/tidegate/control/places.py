@@ -25,13 +25,19 @@ def clusters(specs: Specs, observed: Observed, tick: Tick, faults: Mapping[str, 
         replace(
             _cluster(c, observed, faults, replicas[c.name], pending[c.name], costs.get(c.name, 0.0)),
             distance_s=round_trip_s(home, c, specs.clusters, measured),
+            drained=c.name in tick.memory.drained,
         )
         for c in specs.clusters
     )
 
 
 def _cluster(
-    cluster: Cluster, observed: Observed, faults: Mapping[str, str], replicas: int, pending: int, cost: float
+    cluster: Cluster,
+    observed: Observed,
+    faults: Mapping[str, str],
+    replicas: int,
+    pending: int,
+    cost: float,
 ) -> ClusterStatus:
     seen, spec = observed.clusters.get(cluster.name), cluster.spec
     return ClusterStatus(

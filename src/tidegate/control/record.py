@@ -7,6 +7,7 @@ before the actions they describe are begun.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from tidegate.model.actions import Action, Publish
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Observed, PoolLoad
-from tidegate.model.plan import Ejection, PoolPlan, RolloutStep, Tick, Transition
+from tidegate.model.plan import Ejection, Mark, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.store.codec import plain
 from tidegate.store.journal import Journal
@@ -26,6 +27,7 @@ from tidegate.store.tape import Tape
 from tidegate.web.ports import Change, Event
 
 KEPT = 2000  # events held in memory
+RECALLED_S = 86400.0  # after a restart those of the last day are read back
 LOAD_EVERY_S = 10.0
 MEMORY_EVERY_S = 5.0  # when nothing happened; what happened is written at once, with the memory it leads to
 
@@ -69,6 +71,8 @@ class Recorder:
             self._rollout(step)
         for ejection in decided.ejections:
             self._ejection(ejection)
+        for mark in decided.marks:
+            self._mark(mark)
         for action in decided.actions:
             if not isinstance(action, Publish):
                 self._action(at, action)
@@ -133,6 +137,10 @@ class Recorder:
         self._entries.append(Entry(t.at, Kind.TRANSITION, t.key.service, t.key.pool, t.replica, plain(t)))
         self._event(Event(t.at, "transition", t.replica, f"{t.before or 'new'} -> {t.after}: {t.cause}"))
 
+    def _mark(self, m: Mark) -> None:
+        self._entries.append(Entry(m.at, Kind.PHASE, m.key.service, m.key.pool, m.replica, plain(m)))
+        self._event(Event(m.at, "phase", m.replica or str(m.key), m.text))
+
     def _rollout(self, s: RolloutStep) -> None:
         self._entries.append(Entry(s.at, Kind.ROLLOUT, s.key.service, s.key.pool, data=plain(s)))
         self._event(Event(s.at, "rollout", str(s.key), f"{s.target}: {s.before} -> {s.after}: {s.cause}"))
@@ -172,6 +180,15 @@ class Recorder:
         self.events.append(event)
         self.count += 1
 
+    def recall(self, at: float) -> None:
+        """Take back the events that an earlier control process wrote down; none when they cannot be read."""
+        kinds = (Kind.TRANSITION, Kind.PHASE, Kind.ROLLOUT, Kind.OPERATOR, Kind.FAULT)
+        with contextlib.suppress(StoreError):
+            found = [event_of(e) for e in self.journal.read(kind=kinds, since=at - RECALLED_S, limit=KEPT // 2)]
+            earlier = [e for e in found if e is not None]
+            self.events.extendleft(reversed(earlier))
+            self.count += len(earlier)
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def since(self, at: float) -> tuple[Event, ...]:
@@ -187,3 +204,21 @@ class Recorder:
         """The last events of a service: its pools' decisions, its replicas' lives, operators' doings."""
         mine = [e for e in self.events if e.subject == service or e.subject.startswith((f"{service}/", f"{service}-"))]
         return tuple(mine[-most:])
+
+
+def event_of(entry: Entry) -> Event | None:
+    """The event that a row of the journal was once told as; None for rows that are no events."""
+    data = entry.data
+    subject = entry.replica or (f"{entry.service}/{entry.pool}" if entry.service else "")
+    match entry.kind:
+        case Kind.TRANSITION:
+            text = f"{data.get('before') or 'new'} -> {data.get('after')}: {data.get('cause')}"
+        case Kind.PHASE:
+            text = str(data.get("text", ""))
+        case Kind.ROLLOUT:
+            text = f"{data.get('target')}: {data.get('before')} -> {data.get('after')}: {data.get('cause')}"
+        case Kind.OPERATOR | Kind.FAULT:
+            subject, text = str(data.get("subject", subject)), str(data.get("text", ""))
+        case _:
+            return None
+    return Event(entry.at, entry.kind, subject, text)

@@ -27,6 +27,7 @@ from tidegate.control.record import Recorder
 from tidegate.control.revisions import recalled
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
+from tidegate.control.traffic import Traffic
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls
@@ -81,6 +82,7 @@ async def serve(
         before = journal.load_specs()
         stored = together(before.manifests).specs if before else Specs()
         live.recorder.applied(clock.wall(), specs, changes(stored, specs))
+        live.recorder.recall(clock.wall())
         live.observer.know(recalled(journal, live.memory, specs))
         with _signals(live):
             loop = asyncio.create_task(live.run(), name="loop")
@@ -102,7 +104,9 @@ def _assemble(
     on_status: Callable[[Status], None],
 ) -> Live:
     wake = asyncio.Event()
-    observer = Observer(clock, {}, AsyncProber(on_change=wake.set), gateway, gateway.settings.internal_url)
+    traffic = Traffic()
+    prober = AsyncProber(on_change=wake.set, traffic=traffic.of)
+    observer = Observer(clock, {}, prober, gateway, gateway.settings.internal_url, traffic=traffic)
     return Live(
         specs=specs,
         memory=journal.load_memory() or Memory(),

@@ -11,12 +11,13 @@ from tidegate import __version__
 from tidegate.base.units import count_of
 from tidegate.control.certificates import warnings
 from tidegate.control.places import clusters
-from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.lifecycle import PHASES, ReplicaState
 from tidegate.model.memory import ReplicaMemory
 from tidegate.model.observed import Observed, PoolLoad, ReplicaSeen
 from tidegate.model.plan import PoolPlan, Tick
 from tidegate.model.status import (
     GatewayStatus,
+    PhaseStatus,
     PoolStatus,
     ReplicaStatus,
     RolloutStatus,
@@ -150,6 +151,7 @@ class _View:
             replicas=tuple(self._replica(n, m) for n, m in sorted(self._by_pool.get(spec.key, ()))),
             rollout=self._rollout(spec.key, plan.wanted),
             weights=plan.weights,
+            phases=self._phases(spec.key),
         )
 
     def _rollout(self, key: PoolKey, wanted: int) -> RolloutStatus | None:
@@ -172,6 +174,14 @@ class _View:
             history=r.history,
         )
 
+    def _phases(self, key: PoolKey) -> tuple[PhaseStatus, ...]:
+        pool = self.tick.memory.pools.get(key)
+        if pool is None or not pool.phases_s:
+            return ()
+        columns = dict(zip(PHASES, zip(*pool.phases_s, strict=True), strict=True))
+        columns["start-up"] = tuple(sum(phases) for phases in pool.phases_s)
+        return tuple(_spread(name, sorted(took)) for name, took in columns.items())
+
     def _replica(self, name: str, memory: ReplicaMemory) -> ReplicaStatus:
         seen = self._seen.get(name)
         server = self.observed.gateway.servers.get(name) if self.observed.gateway else None
@@ -190,7 +200,14 @@ class _View:
             cause=memory.cause,
             detail=seen.detail if seen else "",
             share_ratio=health.level if health else 1.0,
+            phases_s=dict(zip(PHASES, memory.phases_s, strict=False)),
         )
+
+
+def _spread(name: str, ordered: list[float]) -> PhaseStatus:
+    """Nearest-rank quantiles."""
+    p50, p95 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95))
+    return PhaseStatus(name, len(ordered), p50, p95)
 
 
 def _ratio(part: float, whole: float) -> float | None:

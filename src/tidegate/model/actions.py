@@ -28,6 +28,14 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True)
+class Remedy:
+    """Run the remedy script of a replica whose liveness failed, then judge its liveness anew."""
+
+    replica: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop a replica: preStop, SIGTERM, SIGKILL after `grace_s`; everything of it is gone afterwards."""
 
@@ -52,4 +60,4 @@ class Publish:
     snapshot: Snapshot
 
 
-Action = Start | Prepare | Stop | Forget | Publish
+Action = Start | Prepare | Remedy | Stop | Forget | Publish

@@ -13,6 +13,7 @@ class Kind(StrEnum):
 
     decision: a pool's wanted number or its deciding reason changed (PoolPlan: wanted, placed, pending, reasons)
     transition: a replica moved from one state to another (Transition)
+    phase: a replica passed something on its way into or out of service, or was found sick (Mark)
     rollout: a pool's rollout moved from one phase to another (RolloutStep)
     ejection: a replica gets less, nothing or again all of its share of the requests (Ejection)
     action: something was done, and how it ended (an action's fields, `result`: "" or what went wrong)
@@ -25,6 +26,7 @@ class Kind(StrEnum):
 
     DECISION = "decision"
     TRANSITION = "transition"
+    PHASE = "phase"
     ROLLOUT = "rollout"
     EJECTION = "ejection"
     ACTION = "action"

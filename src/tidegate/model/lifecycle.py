@@ -52,6 +52,14 @@ REPLICA_MOVES: dict[ReplicaState, dict[str, ReplicaState]] = {
 }
 
 
+# What a replica passes on its way into the balancer, in this order. A phase lasts from the mark before it (the first
+# one from the moment the replica was asked for).
+PHASES = ("process", "startup", "prepare", "verify", "readiness", "balancer")
+
+# What it passes on its way out, in this order, from the moment it is marked as draining.
+STOPPING = ("acknowledged", "idle", "told to stop", "preStop", "SIGTERM", "SIGKILL")
+
+
 class RolloutPhase(StrEnum):
     """Where a pool is between two revisions.
 

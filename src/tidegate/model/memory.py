@@ -19,6 +19,9 @@ class ReplicaMemory:
 
     `ready_at` is when it first became ready, None before. `restarts` counts its predecessors in the same crash loop.
     `cause` is the move that led to the state. `leaving` says why it is to be replaced and drained, "" when it is not.
+    `marks` says when it passed what (see `model.lifecycle`) on its way up, or on its way down once it drains;
+    `phases_s` how long each of `PHASES` took, once it is in the balancer. `remedied_at` is when its remedy script was
+    last ordered, `sick_at` since when its liveness fails.
     """
 
     key: PoolKey
@@ -32,6 +35,10 @@ class ReplicaMemory:
     cause: str = "started"
     stop_sent_at: float | None = None
     leaving: str = ""
+    marks: Mapping[str, float] = field(default_factory=dict)
+    phases_s: tuple[float, ...] = ()
+    remedied_at: float | None = None
+    sick_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +179,10 @@ class BalanceMemory:
 
 @dataclass(frozen=True, slots=True)
 class PoolMemory:
-    """What is kept for one pool. `startups_s` are its last measured start-up times per cluster, newest last."""
+    """What is kept for one pool. `startups_s` are its last measured start-up times per cluster, newest last;
+    `phases_s` the same replicas' phases, one tuple a replica in the order of `PHASES`. `remedies_wait`: more replicas
+    fail their liveness probe than may be under remedy at a time.
+    """
 
     scale: ScaleMemory = ScaleMemory()
     next_number: int = 1
@@ -180,6 +190,8 @@ class PoolMemory:
     startups_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     rollout: RolloutMemory = RolloutMemory()
     balance: BalanceMemory = BalanceMemory()
+    phases_s: tuple[tuple[float, ...], ...] = ()
+    remedies_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +207,8 @@ class Memory:
     """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at.
 
     `pressed_at` is when something last did not fit in a cluster (epoch seconds), `refusals` the clusters that did not
-    find room for what they had taken on. `round_trips_s` are measured, by cluster.
+    find room for what they had taken on. `round_trips_s` are measured, by cluster. `drained` is what operators drain
+    (replicas and clusters), and since when.
     """
 
     pools: Mapping[PoolKey, PoolMemory] = field(default_factory=dict)
@@ -204,3 +217,4 @@ class Memory:
     pressed_at: Mapping[str, float] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     round_trips_s: Mapping[str, float] = field(default_factory=dict)
+    drained: Mapping[str, float] = field(default_factory=dict)

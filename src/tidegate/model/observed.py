@@ -27,8 +27,10 @@ class ReplicaSeen:
     """The facts about one replica as its runtime and its probes report them.
 
     Times are epoch seconds. `running` is False once its process has ended (`exit_code` says how; negative: by that
-    signal). `address` is "host:port" as soon as it is known. `stopping` is True once the runtime was told to stop it.
-    `placed` is False while its cluster has taken it on but has found no room for it (Kubernetes: unschedulable).
+    signal). `address` is "host:port" as soon as it is known. `placed` is False while its cluster has taken it on but
+    has found no room for it (Kubernetes: unschedulable). `stopping` is True once the runtime was told to stop it;
+    `ending` says what it has done since, and when: ("preStop", "SIGTERM", "SIGKILL"; epoch seconds). `remedy` is how
+    the remedy script of a failed liveness probe ended, unknown while there is none or it runs.
     """
 
     id: str
@@ -48,6 +50,8 @@ class ReplicaSeen:
     verify: Verdict = Verdict.UNKNOWN
     detail: str = ""
     placed: bool = True
+    remedy: Verdict = Verdict.UNKNOWN
+    ending: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,10 @@ class GatewaySeen:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A wish of an operator that is not in a manifest: `drain` a replica or a cluster, `pause` a rollout, ..."""
+    """A wish of an operator that is not in a manifest: `drain` or `undrain` a replica or cluster, `pause-rollout`, ...
+
+    It is told once; what it leads to is in `Memory`.
+    """
 
     verb: str
     subject: str

@@ -82,6 +82,22 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A replica passed something within a state, in words; written to the journal.
+
+    `name` is one of `STOPPING`, "serves" when it is in the balancer, or "liveness" and "remedy" when it is found sick.
+    `phases_s` are the lengths of `PHASES` of one that serves.
+    """
+
+    replica: str
+    key: PoolKey
+    name: str
+    text: str
+    at: float
+    phases_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutStep:
     """A pool's rollout moved from one phase to another, and why; written to the journal."""
 
@@ -104,3 +120,4 @@ class Tick:
     look_again_at: float | None = field(default=None)
     rollouts: tuple[RolloutStep, ...] = ()
     ejections: tuple[Ejection, ...] = ()
+    marks: tuple[Mark, ...] = ()

@@ -21,11 +21,22 @@ from tidegate.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseStatus:
+    """How long one of `PHASES` (or all of them: "start-up") took the last `count` replicas of a pool."""
+
+    name: str
+    count: int
+    p50_s: float
+    p95_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaStatus:
     """One replica. `state` is a `ReplicaState`; `cause` is the move that led to it; `detail` the latest failure.
 
     `share_ratio` is the part of its share of the requests that it gets: 1, or less where it fails or is slow beside its
     peers; 0 while it is out.
+    `phases_s` is how long each phase of its start took, once it serves.
     """
 
     id: str
@@ -40,6 +51,7 @@ class ReplicaStatus:
     cause: str = ""
     detail: str = ""
     share_ratio: float = 1.0
+    phases_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,7 @@ class PoolStatus:
     `starting` counts starting and preparing replicas; `pending` of the `wanted` ones fit nowhere; `slots` is how many
     requests the ready replicas can work on at a time. `reasons` are those of the last decision, the deciding one first.
     `weights` say which share of the requests each cluster is to get, and why.
+    `phases` are those of the last starts, in order, with all of a start as the last one.
     """
 
     service: str
@@ -88,6 +101,7 @@ class PoolStatus:
     replicas: tuple[ReplicaStatus, ...] = ()
     rollout: RolloutStatus | None = None
     weights: tuple[ClusterWeight, ...] = ()
+    phases: tuple[PhaseStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +119,8 @@ class ClusterStatus:
 
     `replicas` are ours there, draining ones included; `pending` ones would go there first and fit nowhere. `prices` are
     money per hour for a core, a GiB, a card; `cost_per_hour` is that of our replicas there. `quotas` are the amounts
-    per resource that services may take there, `distance_s` the network round trip from the gateway.
+    per resource that services may take there, `distance_s` the network round trip from the gateway. `drained`: by an
+    operator.
     """
 
     name: str
@@ -122,6 +137,7 @@ class ClusterStatus:
     cost_per_hour: float = 0.0
     quotas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     distance_s: float = 0.0
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tidegate.model.lifecycle import ReplicaState, move
 from tidegate.model.memory import ReplicaMemory, Vacancy
 from tidegate.model.observed import ReplicaSeen, Verdict
 
+FOUND = "found"  # the mark of a replica whose start nobody watched, so nothing is measured by it
 START_GRACE_S = 10.0  # a replica that was just ordered may not be visible yet
 BACKOFF_FIRST_S = 10.0
 BACKOFF_MAX_S = 300.0
@@ -43,6 +44,7 @@ def first_memory(seen: ReplicaSeen) -> ReplicaMemory:
         created_at=seen.created_at,
         since=seen.created_at,
         cause="found running",
+        marks={FOUND: seen.created_at},
     )
 
 

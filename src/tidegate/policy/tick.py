@@ -14,10 +14,10 @@ from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import BalanceMemory, Memory, PoolMemory, Refusal, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
-from tidegate.model.plan import Ejection, Plan, PoolPlan, RolloutStep, Tick, Transition
+from tidegate.model.plan import Ejection, Mark, Plan, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import lifecycle, moves, outliers, placement, reconcile, rollout, routing
+from tidegate.policy import drains, lifecycle, marks, moves, outliers, placement, reconcile, remedy, rollout, routing
 from tidegate.policy.balancing import Balancer
 from tidegate.policy.distance import home_of, stepped
 from tidegate.policy.scaling import scale as promise_scale
@@ -72,7 +72,7 @@ class _Work:
     declared: Mapping[PoolKey, PoolSpec]
     names: dict[PoolKey, list[str]]
     room: placement.Room
-    drained: frozenset[str]
+    drained: Mapping[str, float]
     clusters: Mapping[str, Cluster]
     actions: list[Action] = field(default_factory=list)
     wake: list[float] = field(default_factory=list)
@@ -82,6 +82,8 @@ class _Work:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     round_trips_s: Mapping[str, float] = field(default_factory=dict)
     orders: dict[PoolKey, tuple[str, ...]] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+    unremedied: dict[PoolKey, str] = field(default_factory=dict)
 
     @staticmethod
     def of(specs: Specs, observed: Observed, memory: Memory) -> _Work:
@@ -106,7 +108,7 @@ class _Work:
             declared={p.key: p for p in specs.pools},
             names=names,
             room=placement.Room.of(specs.clusters, observed.clusters, moves.resting(memory.refusals, observed.at)),
-            drained=frozenset(i.subject for i in observed.intents if i.verb == "drain"),
+            drained=drains.wanted(memory.drained, observed.intents, {*replicas, *(c.name for c in specs.clusters)}),
             clusters={c.name: c for c in specs.clusters},
             refusals=dict(memory.refusals),
         )
@@ -119,36 +121,62 @@ class _Work:
             visible = memory.cluster in self.observed.clusters
             spec = self.declared.get(memory.key)
             verify = spec is not None and spec.service.rollout.verify is not None and memory.revision != STATIC
-            step = lifecycle.advance(
-                memory, self.seen.get(name), cluster_seen=visible, at=self.observed.at, verify=verify
-            )
-            self.replicas[name] = step.memory
+            seen, at = self.seen.get(name), self.observed.at
+            # Before it may be gone: a last look at how it was stopped.
+            known = self._noted(name, memory, seen) if memory.state is DRAINING else memory
+            step = lifecycle.advance(known, seen, cluster_seen=visible, at=at, verify=verify)
+            self.replicas[name] = self._noted(name, step.memory, seen)
             self._leave(memory.key, step.vacancy)
             if memory.ready_at is None and step.memory.ready_at is not None:
                 self._measured(step.memory)
                 self.refusals.pop(memory.cluster, None)
         self._remedies()
 
+    def _noted(self, name: str, memory: ReplicaMemory, seen: ReplicaSeen | None) -> ReplicaMemory:
+        """Tell what the replica has passed since the last look; keep the phases of a start that is complete."""
+        if memory.phases_s and memory.state is READY:
+            return memory
+        after, passed = marks.noted(name, memory, seen, self.observed.gateway, self.observed.at)
+        self.marks += passed
+        pool = self.pools.get(memory.key)
+        if after.phases_s != memory.phases_s and pool is not None:
+            self.pools[memory.key] = replace(pool, phases_s=(*pool.phases_s, after.phases_s)[-STARTUPS_KEPT:])
+        elif after.state is READY and after.ready_at == self.observed.at:
+            self.wake.append(self.observed.at)  # one more look at once: it may be in the balancer by then
+        return after
+
     def _remedies(self) -> None:
-        """Replace replicas whose liveness failed, never more than the pool's share at a time."""
+        """Do something about replicas whose liveness failed, never for more than the pool's share at a time."""
+        at, failing = self.observed.at, dict[PoolKey, int]()
         for name, seen in self.seen.items():
             memory = self.replicas[name]
-            if seen.liveness is not Verdict.FAIL or memory.state not in (READY, ReplicaState.PREPARING):
-                continue
             pool = self.declared.get(memory.key)
-            if pool is None or not self._may_remedy(pool):
+            liveness = pool.service.probes.liveness if pool else None
+            if liveness is None or memory.state not in (READY, ReplicaState.PREPARING):
                 continue
-            step = lifecycle.sicken(memory, seen.detail, self.observed.at)
-            self.replicas[name] = step.memory
-            self._leave(memory.key, step.vacancy)
+            if seen.liveness is not Verdict.FAIL:
+                if memory.sick_at is not None and seen.liveness is Verdict.PASS:
+                    self._treated(name, remedy.recovered(name, memory, at))
+                continue
+            failing[memory.key] = failing.get(memory.key, 0) + 1
+            room = remedy.budget(liveness, (m for _, m in self._mine(memory.key)), at)
+            treated = remedy.treat(name, memory, seen, liveness, at, allowed=room > 0)
+            self._treated(name, treated)
+            if treated.refused:
+                share = f"{liveness.maxShare:.0%} of the pool may be under remedy at a time"
+                self.unremedied[memory.key] = f"{failing[memory.key]} fail their liveness probe; no more than {share}"
+        for key, pool_memory in self.pools.items():
+            waits = key in self.unremedied
+            if waits is not pool_memory.remedies_wait:
+                self.pools[key] = replace(pool_memory, remedies_wait=waits)
+                text = self.unremedied.get(key, "the others may be remedied again")
+                self.marks.append(Mark("", key, "remedy", text, at))
 
-    def _may_remedy(self, pool: PoolSpec) -> bool:
-        liveness = pool.service.probes.liveness
-        if liveness is None or liveness.remedy == "event":
-            return False
-        mine = [m for _, m in self._mine(pool.key) if m.state is not GONE]
-        sick = sum(m.state is DRAINING and m.cause.startswith("liveness failed") for m in mine)
-        return sick < max(1, int(liveness.maxShare * len(mine)))
+    def _treated(self, name: str, treated: remedy.Treated) -> None:
+        self.replicas[name] = treated.memory
+        self.marks += treated.marks
+        self.actions += [treated.action] if treated.action else []
+        self._leave(treated.memory.key, treated.vacancy)
 
     def _leave(self, key: PoolKey, vacancy: Vacancy | None) -> None:
         if vacancy is not None and key in self.pools:
@@ -157,7 +185,7 @@ class _Work:
 
     def _measured(self, memory: ReplicaMemory) -> None:
         pool = self.pools.get(memory.key)
-        if pool is None or memory.ready_at is None or memory.cause == "found running":
+        if pool is None or memory.ready_at is None or lifecycle.FOUND in memory.marks:
             return
         times = (*pool.startups_s.get(memory.cluster, ()), memory.ready_at - memory.created_at)[-STARTUPS_KEPT:]
         self.pools[memory.key] = replace(pool, startups_s={**pool.startups_s, memory.cluster: times})
@@ -394,7 +422,8 @@ class _Work:
         for m in mine:
             if m.state not in (DRAINING, GONE):
                 placed[m.cluster] = placed.get(m.cluster, 0) + 1
-        reasons = (*result.reasons, *need.reasons, *self._pending_reason(spec, pending))
+        sick = (Reason("remedy", self.unremedied[spec.key]),) if spec.key in self.unremedied else ()
+        reasons = (*result.reasons, *need.reasons, *self._pending_reason(spec, pending), *sick)
         states = [m.state for m in mine]
         return PoolPlan(
             key=spec.key,
@@ -475,6 +504,7 @@ class _Work:
             self.wake.append(memory.since + grace_s)
             return
         if memory.stop_sent_at is None:
+            self.marks.append(marks.told_to_stop(name, memory, grace_s, at))
             memory = self.replicas[name] = replace(memory, stop_sent_at=at)
         left_s = max(0.0, grace_s - (memory.stop_sent_at or at) + memory.since)
         self.actions.append(Stop(name, memory.cluster, left_s, memory.cause))
@@ -500,7 +530,9 @@ class _Work:
             if (a := (self.seen[n].address if n in self.seen else None) or self.before.addresses.get(n))
         }
         pressed = {**self.before.pressed_at, **dict.fromkeys(self.room.pressed, self.observed.at)}
-        memory = Memory(self.pools, self.replicas, addresses, pressed, self.refusals, self.round_trips_s)
+        memory = Memory(
+            self.pools, self.replicas, addresses, pressed, self.refusals, self.round_trips_s, dict(self.drained)
+        )
         return Tick(
             plan=plan,
             actions=(*first, *self.actions),
@@ -509,6 +541,7 @@ class _Work:
             look_again_at=min(self.wake, default=None),
             rollouts=tuple(self.rollouts),
             ejections=tuple(self.ejections),
+            marks=tuple(self.marks),
         )
 
     def _transitions(self) -> Iterable[Transition]:

@@ -18,12 +18,16 @@ class FakeProber:
     slow: bool = False
     watched: dict[str, ProbeTarget] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
+    remedied: list[str] = field(default_factory=list)
 
     def watch(self, target: ProbeTarget) -> None:
         self.watched[target.replica] = target
 
     def prepare(self, replica: str) -> None:
         self.prepared.add(replica)
+
+    def remedy(self, replica: str) -> None:
+        self.remedied.append(replica)
 
     def forget(self, replica: str) -> None:
         self.watched.pop(replica, None)

@@ -102,6 +102,7 @@ class AsyncProber:
         watched = self._watched.get(replica)
         if watched is not None and not watched.remedying:
             watched.remedying = True
+            watched.once.pop("remedy", None)
             self._spawn(watched, self._remedy(watched))
 
     def forget(self, replica: str) -> None:
@@ -122,6 +123,7 @@ class AsyncProber:
             liveness=watched.said("liveness"),
             verify=watched.did("verify"),
             detail=watched.trouble(),
+            remedy=watched.did("remedy"),
         )
 
     async def close(self) -> None:
@@ -231,7 +233,7 @@ class AsyncProber:
             if liveness is None or liveness.remedyScript is None:
                 return
             result = await self._script(watched, Python(script=liveness.remedyScript), "remedy", REMEDY_S)
-            watched.once["remedy"] = result
+            watched.once["remedy"] = result if result.verdict is Verdict.PASS else Result(Verdict.FAIL, result.reason)
             if result.verdict is Verdict.PASS:
                 watched.streaks["liveness"] = Streak()
             self._on_change()

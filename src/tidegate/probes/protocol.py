@@ -54,6 +54,7 @@ class Verdicts:
     liveness: Verdict = Verdict.UNKNOWN
     verify: Verdict = Verdict.UNKNOWN
     detail: str = ""
+    remedy: Verdict = Verdict.UNKNOWN
 
 
 class Prober(Protocol):
@@ -64,6 +65,9 @@ class Prober(Protocol):
 
     def prepare(self, replica: str) -> None:
         """Run the prepare steps, in order, then the rollout's verify script. Repeating changes nothing."""
+
+    def remedy(self, replica: str) -> None:
+        """Run the liveness remedy script once, then judge liveness anew. Repeating while it runs changes nothing."""
 
     def forget(self, replica: str) -> None:
         """Stop probing. Unknown ids are ignored."""

@@ -71,6 +71,7 @@ def build_app(
             Route("/v1/plan", routes.plan, methods=["POST"]),
             Route("/v1/what-if", routes.what_if, methods=["POST"]),
             Route("/v1/drain", routes.drain, methods=["POST"]),
+            Route("/v1/undrain", routes.undrain, methods=["POST"]),
             Route("/v1/rollout", routes.rollout, methods=["POST"]),
             Route("/v1/down", routes.down, methods=["POST"]),
         ],
@@ -135,10 +136,12 @@ class Routes:
         return _json(_outlook.dump_json(await _soon(self._control.what_if(changes))))
 
     async def drain(self, request: Request) -> Response:
-        subject = bodies.read_object(await _body(request)).get("subject")
-        if not isinstance(subject, str) or not subject:
-            raise BadRequest('expected {"subject": "REPLICA or CLUSTER"}')
-        return JSONResponse({"message": await _soon(self._control.drain(subject))}, headers=_HEADERS)
+        message = await _soon(self._control.drain(await _subject(request)))
+        return JSONResponse({"message": message}, headers=_HEADERS)
+
+    async def undrain(self, request: Request) -> Response:
+        message = await _soon(self._control.undrain(await _subject(request)))
+        return JSONResponse({"message": message}, headers=_HEADERS)
 
     async def rollout(self, request: Request) -> Response:
         asked = bodies.read_object(await _body(request))
@@ -226,6 +229,13 @@ async def show_page(_request: Request) -> Response:
 async def _soon(answer: Awaitable[Any]) -> Any:
     async with asyncio.timeout(ANSWER_WITHIN_S):
         return await answer
+
+
+async def _subject(request: Request) -> str:
+    subject = bodies.read_object(await _body(request)).get("subject")
+    if not isinstance(subject, str) or not subject:
+        raise BadRequest('expected {"subject": "REPLICA or CLUSTER"}')
+    return subject
 
 
 async def _body(request: Request) -> bytes:

@@ -68,6 +68,7 @@ class Event:
 
     `at` is in epoch seconds. `kind` is "decision" (a pool's wanted number changed), "transition" (a replica moved),
     "rollout" (an upgrade moved), "ejection" (a replica gets fewer requests, or its share again),
+    "phase" (a replica passed something on its way into or out of service),
     "operator" (apply, drain) or "fault"; `subject` names what it is about: "service/pool", a replica id, a cluster.
     """
 
@@ -124,6 +125,9 @@ class ControlPort(Protocol):
 
     async def drain(self, subject: str) -> str:
         """Take a replica or a cluster out of service without harm; the answer is a sentence saying what will happen."""
+
+    async def undrain(self, subject: str) -> str:
+        """Take a drain back: the cluster, or a replica that still serves, may be used again."""
 
     async def rollout(self, service: str, verb: str) -> str:
         """Pause, resume, promote, undo or retry a service's rollout; the answer says what will happen. When it

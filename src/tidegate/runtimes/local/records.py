@@ -9,6 +9,7 @@
             shim.json           the supervisor's pid and start time
             child.json          the replica's pid and start time
             stop.json           it was told to stop, with which grace
+            stages.json         what was done to stop it, and when
             exit.json           how it ended
 
 A lock, not a pid, says whether a supervisor lives: locks go away with their holder at any instant of a kill -9, and
@@ -145,6 +146,11 @@ class Folder:
     def stop_asked(self) -> bool:
         return (self.path / "stop.json").exists()
 
+    def stages(self) -> tuple[tuple[str, float], ...]:
+        """What its supervisor has done to stop it: preStop, SIGTERM, SIGKILL, with epoch seconds."""
+        value = read(self.path / "stages.json")
+        return tuple((str(name), float(at)) for name, at in value.get("stages", ())) if value else ()
+
     def exit(self) -> Exit | None:
         value = read(self.path / "exit.json")
         return None if value is None else Exit(value["exit_code"], float(value["at"]), str(value["detail"]))
@@ -156,7 +162,15 @@ class Folder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def seen(order: Order, cluster: str, child: Process | None, how: Exit | None, *, stopping: bool) -> ReplicaSeen:
+def seen(
+    order: Order,
+    cluster: str,
+    child: Process | None,
+    how: Exit | None,
+    *,
+    stopping: bool,
+    ending: tuple[tuple[str, float], ...] = (),
+) -> ReplicaSeen:
     """The replica as a runtime reports it; its address and pid appear together, once its process exists."""
     return ReplicaSeen(
         id=order.replica,
@@ -170,4 +184,5 @@ def seen(order: Order, cluster: str, child: Process | None, how: Exit | None, *,
         pid=child.pid if child is not None and how is None else None,
         exit_code=how.exit_code if how is not None else None,
         detail=how.detail if how is not None else "",
+        ending=ending,
     )

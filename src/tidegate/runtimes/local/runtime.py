@@ -337,7 +337,8 @@ class LocalRuntime:
         if replica.child is None and replica.exit is None:
             replica.child = replica.folder.process("child")
         stopping = replica.stop_grace_s is not None
-        return seen(replica.order, self.cluster, replica.child, replica.exit, stopping=stopping)
+        ending = replica.folder.stages() if stopping else ()
+        return seen(replica.order, self.cluster, replica.child, replica.exit, stopping=stopping, ending=ending)
 
     def _cluster_seen(self) -> ClusterSeen:
         used: dict[str, float] = {}

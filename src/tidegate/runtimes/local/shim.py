@@ -6,8 +6,8 @@ does, whatever happens to Tidegate; when it is killed itself, the kernel kills t
 
 Protocol, all in FOLDER: `order.json` is there before it starts; it writes `child.json` once the replica runs and
 `exit.json` as its last act; `stop.json` followed by SIGTERM tells it to stop (SIGTERM alone: with the grace of the
-order). Three file descriptors are inherited and never read: 3 holds the lock that says it lives, 4 reserves its port,
-5 is closed once the replica runs, which whoever holds the other end notices.
+order), and `stages.json` says how far that is. Three file descriptors are inherited and never read: 3 holds the lock
+that says it lives, 4 reserves its port, 5 is closed once the replica runs, which whoever holds the other end notices.
 
 Standard library only, about 20 ms to start. Order of events when stopping is Kubernetes': the grace covers preStop.
 """
@@ -145,6 +145,7 @@ class Supervisor:
         self.deadline: float | None = None
         self.stop_asked = False
         self.term_sent = False
+        self.stages: list[tuple[str, float]] = []
 
     def run(self) -> None:
         """Start the replica, stay until it has ended, leave nothing behind."""
@@ -231,10 +232,19 @@ class Supervisor:
             return
         if not self.pre_stop and not self.term_sent:
             self.term_sent = True
+            self._stage("SIGTERM")
             os.killpg(self.child, signal.SIGTERM)
         if time.monotonic() >= self.deadline:
+            self._stage("SIGKILL")
             os.killpg(self.child, signal.SIGKILL)
             self.deadline += REAP_S
+
+    def _stage(self, name: str) -> None:
+        """Write down how far the stop is; a full disk does not hold it up."""
+        if all(name != done for done, _ in self.stages):
+            self.stages.append((name, time.time()))
+            with contextlib.suppress(OSError):
+                write_json(f"{self.folder}/stages.json", {"stages": self.stages})
 
     def _begin_stop(self) -> None:
         grace_s = float(self.order.get("grace_s", 30.0))
@@ -244,6 +254,7 @@ class Supervisor:
         first = self.deadline is None
         self.deadline = until if self.deadline is None else min(self.deadline, until)
         if first and self.order.get("pre_stop"):
+            self._stage("preStop")
             try:
                 self.pre_stop = spawn(self.order["pre_stop"], self.order, self.out_write)
             except ExecFailed as error:

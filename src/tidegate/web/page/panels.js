@@ -90,7 +90,7 @@ class ClusterView {
   update(cluster) {
     const { capacity, used } = cluster;
     setText(this.about, [...new Set([cluster.runtime, cluster.region])].filter(Boolean).join(", "));
-    const state = !capacity ? "Cannot be seen now" : cluster.healthy ? "" : "Takes no new replicas";
+    const state = !capacity ? "Cannot be seen now" : cluster.drained ? "Drained by an operator" : cluster.healthy ? "" : "Takes no new replicas";
     setText(this.detail, [state, cluster.detail].filter(Boolean).join(": "));
     setData(this.detail, "trouble", state ? "yes" : "no");
     const items = Object.keys(capacity || {}).map((resource) => ({ resource, capacity: capacity[resource], used: used?.[resource] || 0 }));
@@ -125,7 +125,7 @@ const decisions = {
 
   draw() {
     const moves = byId("show-moves").checked;
-    const shown = this.events.filter((event) => moves || event.kind !== "transition").slice(-this.SHOWN).reverse();
+    const shown = this.events.filter((event) => moves || !["transition", "phase"].includes(event.kind)).slice(-this.SHOWN).reverse();
     byId("decisions-none").hidden = shown.length > 0;
     keyed(byId("decisions"), this.views, shown, (event) => event.key, (event) => this.view(event));
   },

@@ -65,7 +65,7 @@ class PoolView {
     setText(this.revision, `revision ${pool.revision}`);
     setText(this.ready, count(pool.ready));
     setText(this.wanted, this.counts(pool));
-    this.words(pool.reasons);
+    this.words(pool);
     this.numbers(pool);
     const replicas = pool.replicas.filter((r) => r.state !== "gone").map((r) => ({ ...r, age_in_state_s: Math.max(0, at - r.since) }));
     this.strip.update(pool, replicas);
@@ -80,9 +80,18 @@ class PoolView {
     return parts.join(", ");
   }
 
-  words(reasons) {
+  words({ reasons, phases }) {
     setText(this.reason, reasons.length ? sentence(reasons[0]) : "No decision yet.");
-    setText(this.others, reasons.slice(1, 3).map(sentence).join(" "));
+    setText(this.others, [...reasons.slice(1, 3).map(sentence), this.startUp(phases || [])].join(" "));
+  }
+
+  /** How long the last starts took, phase by phase: 95 of 100 were not longer. */
+  startUp(phases) {
+    const whole = phases.find((phase) => phase.name === "start-up");
+    if (!whole) return "";
+    const told = phases.filter((phase) => phase !== whole && phase.p95_s >= 0.005);
+    const parts = told.map((phase) => `${phase.name} ${millis(1000 * phase.p95_s)}`).join(", ");
+    return `Start-up p95 ${millis(1000 * whole.p95_s)}${parts ? ` (${parts})` : ""}.`;
   }
 
   numbers(pool) {

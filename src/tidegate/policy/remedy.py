@@ -1,0 +1,96 @@
+"""What follows when a liveness probe fails: restart, drain, run a script and probe again, or only say so.
+
+Never for more than the pool's share of replicas at a time (`maxShare`), so that a probe that is wrong itself cannot
+restart a fleet; beyond that the others wait, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from tidegate.model.actions import Remedy
+from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.memory import ReplicaMemory, Vacancy
+from tidegate.model.observed import ReplicaSeen, Verdict
+from tidegate.model.plan import Mark
+from tidegate.policy import lifecycle
+from tidegate.spec.probes import Liveness
+
+SCRIPT_S = 310.0  # a script has 300 s; one that said nothing by then is lost, with the process that ran it
+AGAIN_S = 600.0  # a replica that fails later than this after its remedy gets the script again, not a restart
+
+
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """A sick replica after one look. `refused`: its remedy waits, since enough others are under remedy."""
+
+    memory: ReplicaMemory
+    marks: tuple[Mark, ...] = ()
+    vacancy: Vacancy | None = None
+    action: Remedy | None = None
+    refused: bool = False
+
+
+def budget(liveness: Liveness, replicas: Iterable[ReplicaMemory], at: float) -> int:
+    """How many more of a pool's replicas may be put under remedy now.
+
+    >>> budget(Liveness(tcp=True, maxShare=0.34), [], 0.0)
+    1
+    """
+    alive = [m for m in replicas if m.state is not ReplicaState.GONE]
+    under_way = sum(_under_remedy(m, at) for m in alive)
+    return max(1, int(liveness.maxShare * len(alive))) - under_way
+
+
+def _under_remedy(memory: ReplicaMemory, at: float) -> bool:
+    leaving = memory.state is ReplicaState.DRAINING and memory.cause.startswith("liveness failed")
+    return leaving or (memory.sick_at is not None and _script_ordered(memory, at))
+
+
+def _script_ordered(memory: ReplicaMemory, at: float) -> bool:
+    return memory.remedied_at is not None and at - memory.remedied_at < AGAIN_S
+
+
+def recovered(name: str, memory: ReplicaMemory, at: float) -> Treated:
+    """Its liveness passes again."""
+    took = f"its liveness probe passes again after {at - (memory.sick_at or at):.1f} s"
+    return Treated(replace(memory, sick_at=None), (Mark(name, memory.key, "liveness", took, at),))
+
+
+def treat(
+    name: str, memory: ReplicaMemory, seen: ReplicaSeen, liveness: Liveness, at: float, *, allowed: bool
+) -> Treated:
+    """One look at a replica whose liveness fails; `allowed`: the budget has room for one more."""
+    marks: tuple[Mark, ...] = ()
+    if memory.sick_at is None:
+        text = f"liveness failed: {seen.detail.removeprefix('liveness: ')}; remedy: {liveness.remedy}"
+        marks = (Mark(name, memory.key, "liveness", text, at),)
+        memory = replace(memory, sick_at=at)
+    if liveness.remedy == "event":
+        return Treated(memory, marks)
+    if liveness.remedy == "script" and not _script_has_failed(memory, seen, at):
+        if _script_ordered(memory, at):
+            return Treated(memory, marks)
+        if allowed:
+            said = Mark(name, memory.key, "remedy", f"remedy script {liveness.remedyScript} runs", at)
+            memory = replace(memory, remedied_at=at)
+            return Treated(memory, (*marks, said), action=Remedy(name, memory.cluster))
+    elif allowed or liveness.remedy == "script":
+        step = lifecycle.sicken(memory, _why(memory, seen, at), at)
+        return Treated(step.memory, marks, vacancy=step.vacancy)
+    return Treated(memory, marks, refused=True)
+
+
+def _script_has_failed(memory: ReplicaMemory, seen: ReplicaSeen, at: float) -> bool:
+    """It ran and said so, or the probe fails again though it ran, or nothing was heard of it."""
+    if not _script_ordered(memory, at):
+        return False
+    return seen.remedy is not Verdict.UNKNOWN or at - (memory.remedied_at or at) >= SCRIPT_S
+
+
+def _why(memory: ReplicaMemory, seen: ReplicaSeen, at: float) -> str:
+    if not _script_ordered(memory, at):
+        return seen.detail
+    how = {Verdict.PASS: "again after its remedy script", Verdict.FAIL: "and its remedy script failed too"}
+    return f"{how.get(seen.remedy, 'and its remedy script said nothing')}: {seen.detail.removeprefix('liveness: ')}"
