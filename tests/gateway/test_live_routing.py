@@ -92,6 +92,19 @@ async def test_health_and_metrics_stand_where_they_belong(tmp_path: Path):
         assert "haproxy_backend_http_responses_total" in metrics.text or "haproxy_process" in metrics.text
 
 
+async def test_metrics_ask_for_the_token_when_there_is_one(tmp_path: Path):
+    async with world(tmp_path, management_token="s3cret") as here:
+        management = f"http://127.0.0.1:{here.gateway.settings.management_port}"
+        for authorization in (None, "Bearer s3cre", "Bearer S3CRET", "Basic s3cret", "Bearer", "s3cret"):
+            headers = {"authorization": authorization} if authorization else {}
+            refused = await here.client.get(f"{management}/metrics", headers=headers)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (401, "token_needed"), authorization
+        opened = await here.client.get(f"{management}/metrics", headers={"authorization": "Bearer s3cret"})
+        assert opened.status_code == 200
+        assert (await here.client.get(f"{management}/healthz")).status_code == 200
+        assert "s3cret" not in (tmp_path / "haproxy.cfg").read_text()
+
+
 async def test_a_well_formed_request_id_is_kept_and_our_headers_cannot_be_forged(tmp_path: Path):
     async with world(tmp_path) as here:
         one = await here.replica("face-1")

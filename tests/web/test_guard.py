@@ -9,7 +9,7 @@ from tidegate.web.guard import Access, host_name, is_loopback, refusal
 SOCKET = Access.socket()
 LOOPBACK = Access.loopback()
 WITH_TOKEN = Access.loopback("s3cret")
-REMOTE = Access.remote("s3cret", frozenset({"gate.example.org"}))
+REMOTE = Access.remote("s3cret")
 HERE = {"host": "127.0.0.1:8081"}
 BEARER = {"authorization": "Bearer s3cret"}
 FOREIGN = {"origin": "https://evil.example"}
@@ -41,6 +41,9 @@ CASES = [
     ("remote shows the empty page", REMOTE, "GET", "/", {"host": "gate.example.org"}, None),
     ("remote reads with the token only", REMOTE, "GET", "/v1/status", {"host": "gate.example.org"}, "token_needed"),
     ("remote with the token", REMOTE, "GET", "/v1/status", {"host": "10.0.0.7:81"} | BEARER, None),
+    ("remote by a rebound name", REMOTE, "GET", "/v1/status", {"host": "evil.example"}, "token_needed"),
+    ("remote, a foreign page", REMOTE, "GET", "/v1/status", BEARER | {"sec-fetch-site": "cross-site"}, "cross_site"),
+    ("remote, a foreign origin", REMOTE, "POST", "/v1/apply", HERE | BEARER | FOREIGN, "cross_site"),
 ]
 
 

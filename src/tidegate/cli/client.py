@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tidegate.base.errors import ControlError, SpecError
 from tidegate.cli.exits import Unreachable
+from tidegate.cli.remote import remote
 from tidegate.model.status import Status, parse_status
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """The running system of one state directory.
+    """The running system of one state directory, or at the URL given in its place.
 
     Every method raises `Unreachable` when nothing answers, `SpecError` when manifests are refused, and `ControlError`
     with the system's own sentence otherwise. `answer_s` is the longest wait for an answer. Each question has a
@@ -38,6 +39,7 @@ class Client:
     """
 
     def __init__(self, state: Path, *, answer_s: float = 40.0) -> None:
+        self._remote = remote(state)
         self._socket = state / SOCKET
         self._answer_s = answer_s
 
@@ -151,7 +153,9 @@ class Client:
         finally:
             connection.close()
 
-    def _connection(self, answer_s: float | None) -> _SocketConnection:
+    def _connection(self, answer_s: float | None) -> http.client.HTTPConnection:
+        if self._remote is not None:
+            return self._remote.connection(answer_s)
         return _SocketConnection(self._socket, answer_s)
 
     def _answer(
@@ -159,6 +163,8 @@ class Client:
     ) -> http.client.HTTPResponse:
         """The answer to a question, its body not yet read; a refusal is raised."""
         headers = {} if body is None else {"Content-Type": "application/json"}
+        if self._remote is not None:
+            headers |= self._remote.headers()
         connection.request(method, path, None if body is None else json.dumps(body).encode(), headers)
         answer = connection.getresponse()
         if answer.status >= http.HTTPStatus.BAD_REQUEST:
@@ -166,6 +172,8 @@ class Client:
         return answer
 
     def _unreachable(self, error: Exception) -> Unreachable:
+        if self._remote is not None:
+            return Unreachable(f"Tidegate does not answer at {self._remote}: {error}. Check address, port and scheme.")
         if isinstance(error, TimeoutError | BlockingIOError):
             return Unreachable(f"Tidegate at {self._socket} does not answer. Look at its output, or try again.")
         if "too long" in str(error):

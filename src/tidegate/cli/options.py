@@ -9,7 +9,7 @@ import typer
 
 StateOption = Annotated[
     Path,
-    typer.Option("--state", envvar="TIDEGATE_HOME", help="State directory of the running system.", show_default=True),
+    typer.Option("--state", envvar="TIDEGATE_HOME", help="State directory or management URL.", show_default=True),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _FILES_HELP = "Manifest file, directory, or - for standard input; may be given several times."

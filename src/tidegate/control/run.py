@@ -27,6 +27,7 @@ from tidegate.control.record import Recorder
 from tidegate.control.revisions import recalled
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
+from tidegate.control.token import management_token
 from tidegate.control.traffic import Traffic
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
@@ -41,6 +42,7 @@ from tidegate.spec.cluster import Cluster
 from tidegate.spec.load import Loaded, together
 from tidegate.spec.resolve import Specs
 from tidegate.store.journal import Journal
+from tidegate.web.guard import is_loopback
 from tidegate.web.server import Listen, serving
 
 LONGEST_GATEWAY_PATH = 70  # characters; what the gateway accepts
@@ -76,9 +78,8 @@ async def serve(
         stack.push_async_callback(gateway.close, stop=False)
         live = _assemble(specs, journal, gateway, settings, clock, on_status)
         stack.push_async_callback(_let_go, live)
-        listen = Listen(settings.socket, settings.host, settings.page_port, settings.token or None)
-        served = await stack.enter_async_context(serving(live, listen))
-        live.where = Addresses(gateway.settings.url, served.page)
+        served = await stack.enter_async_context(serving(live, _listen(settings)))
+        live.where = Addresses(gateway.settings.url, served.page, _open_doors(settings))
         before = journal.load_specs()
         stored = together(before.manifests).specs if before else Specs()
         live.recorder.applied(clock.wall(), specs, changes(stored, specs))
@@ -175,8 +176,33 @@ def _gateway_settings(settings: Settings) -> GatewaySettings:
         state_directory=gateway_folder(settings.state),
         listen_address=settings.host,
         listen_port=settings.port,
+        management_address=settings.management_host,
         management_port=settings.metrics_port,
+        management_token="" if is_loopback(settings.management_host) else management_token(settings),
         tls=_tls(settings),
+    )
+
+
+def _listen(settings: Settings) -> Listen:
+    """Management beyond loopback speaks TLS when the gateway has a certificate."""
+    tls = _tls(settings)
+    files = tls.certificates[0] if tls is not None and not is_loopback(settings.management_host) else None
+    return Listen(
+        settings.socket,
+        settings.management_host,
+        settings.page_port,
+        management_token(settings) or None,
+        certificate=files.certificate if files is not None else None,
+        key=files.key if files is not None else None,
+    )
+
+
+def _open_doors(settings: Settings) -> tuple[str, ...]:
+    if is_loopback(settings.management_host) or settings.tls_cert:
+        return ()
+    return (
+        f"the token for management on {settings.management_host} travels unencrypted: add --tls-cert, or listen on "
+        "127.0.0.1 and come through a tunnel (ssh -L)",
     )
 
 

@@ -17,11 +17,12 @@ DEFAULT_STATE = ".tidegate"
 class Settings:
     """Where the running system lives and listens.
 
-    `state` is the folder of everything that must survive; relative paths are of the current directory. `port` is the
-    gateway's, `page_port` the status page's (both on `host`, loopback unless
-    told otherwise), `metrics_port` that of the proxy's own metrics, always on loopback. `tick_s` is the longest
-    time between two looks; events bring the next look forward. `token` lets readers beyond loopback in; without one
-    the page listens on loopback only. `database` is an SQLAlchemy URL, empty for SQLite in the state folder.
+    `state` is the folder of everything that must survive; relative paths are of the current directory. `host` and
+    `port` are the gateway's. Management is `page_port`, status page and control API, and `metrics_port`, the proxy's
+    own metrics, both on `management_host`. All addresses are loopback unless told otherwise. `tick_s` is the longest
+    time between two looks; events bring the next look forward. `token` opens management beyond loopback; without one
+    it is kept in the state folder (see `control.token`). `database` is an SQLAlchemy URL, empty for SQLite in the
+    state folder.
 
     `tls_cert` and `tls_key` are PEM files, the first key for the first certificate, and so on; without keys, each
     certificate's file holds its own. With a certificate the gateway speaks only TLS, `redirect_port` sends plain HTTP
@@ -32,6 +33,7 @@ class Settings:
     state: Path = Path(DEFAULT_STATE)
     host: str = "127.0.0.1"
     port: int = 8080
+    management_host: str = "127.0.0.1"
     page_port: int = 8081
     metrics_port: int = 8082
     tick_s: float = 0.5
@@ -78,6 +80,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "state": Path,
     "host": str,
     "port": int,
+    "management_host": str,
     "page_port": int,
     "metrics_port": int,
     "token": str,

@@ -65,10 +65,11 @@ def total(loads: Iterable[PoolLoad]) -> PoolLoad:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where things answer: gateway and page."""
+    """Where things answer: gateway and page; `warnings` are sentences about how."""
 
     gateway: str
     page: str
+    warnings: tuple[str, ...] = ()
 
 
 def status(
@@ -109,7 +110,7 @@ def _gateway(observed: Observed, where: Addresses, faults: Mapping[str, str]) ->
     seen, fault = observed.gateway, faults.get("gateway", "")
     if seen is None:
         return GatewayStatus(where.gateway, None, False, fault)
-    said = warnings(seen.certificates, observed.at)
+    said = (*where.warnings, *warnings(seen.certificates, observed.at))
     return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused))
 
 

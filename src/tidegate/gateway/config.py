@@ -7,6 +7,7 @@ the pool's backend: wait for a first server, queue, replica. A slot is taken onl
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, once_mo
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.strict import connection_lines, request_lines
 from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
-from tidegate.gateway.tls import bind_options, global_lines, redirect_lines
+from tidegate.gateway.tls import bind_options, global_lines, management_options, redirect_lines
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
@@ -342,9 +343,15 @@ def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
 
 
 def _management(settings: GatewaySettings) -> Iterator[str]:
-    yield f"bind {settings.management_address}:{settings.management_port}"
+    secured = management_options(settings.tls, settings.management_address)
+    yield f"bind {settings.management_address}:{settings.management_port}{secured}"
     yield "no log"
     yield "http-request set-var(txn.rid) str(-)"
+    if settings.management_token:
+        # By its digest, so that the time a comparison takes says nothing about the token.
+        digest = hashlib.sha256(settings.management_token.encode()).hexdigest()
+        known = f"{{ http_auth_bearer,digest(sha256),hex -m str -i {digest} }}"
+        yield f"http-request return {returned(answers.TOKEN_NEEDED)} if {{ path /metrics }} !{known}"
     yield "http-request use-service prometheus-exporter if { path /metrics }"
     yield f"http-request return {_HEALTHY} if {{ path /healthz }}"
     yield f"http-request return {returned(answers.NO_SUCH_PATH)}"

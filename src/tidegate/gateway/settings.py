@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidegate.gateway.tls import Tls
@@ -18,9 +18,10 @@ _PLAIN = re.compile(r"/[A-Za-z0-9/._-]*")
 class GatewaySettings:
     """Where the proxy listens and what it may use. Times in seconds.
 
-    `listen` is public, `management` (metrics, health) should stay on loopback. `state_directory` holds the generated
-    configuration, sockets and pid file; a later control process with the same directory adopts the proxy.
-    `haproxy` names the program; None looks for one (see `binary.find`). `threads` None lets HAProxy take one per core.
+    `listen` is public; `management` has metrics, which ask for the token if there is one, and health.
+    `state_directory` holds the generated configuration, sockets and pid file; a later control process with the same
+    directory adopts the proxy. `haproxy` names the program; None looks for one (see `binary.find`). `threads` None
+    lets HAProxy take one per core.
     `max_connections` is lowered at start to what the file-descriptor limit allows.
 
     tls: None for plain HTTP on the public address.
@@ -45,6 +46,7 @@ class GatewaySettings:
     listen_port: int = 8000
     management_address: str = "127.0.0.1"
     management_port: int = 8001
+    management_token: str = field(default="", repr=False)
     tls: Tls | None = None
     haproxy: Path | None = None
     threads: int | None = None

@@ -66,6 +66,13 @@ def cipher_lines(side: str) -> Iterator[str]:
     yield f"ssl-default-{side}-options {prefer}ssl-min-ver TLSv1.2 no-tls-tickets"
 
 
+def management_options(tls: Tls | None, address: str) -> str:
+    """What follows the management address: TLS when other machines can reach it and there is a certificate."""
+    if tls is None or address in ("127.0.0.1", "::1", "localhost"):
+        return ""
+    return f" ssl crt {file_name(0)} alpn h2,http/1.1"
+
+
 def bind_options(tls: Tls | None) -> str:
     """What follows the public address in its `bind` line."""
     if tls is None:

@@ -27,18 +27,19 @@ class Access:
     """What one door asks for.
 
     `token` None with `write_needs_token` means that nothing can be written there. `hosts` are the names accepted in
-    `Host` besides IP addresses; None: `Host` is not looked at.
+    `Host` besides IP addresses; None: `Host` is not looked at. `browsers` says whether pages can reach it at all.
     """
 
     read_needs_token: bool
     write_needs_token: bool
     token: str | None = None
     hosts: frozenset[str] | None = None
+    browsers: bool = True
 
     @staticmethod
     def socket() -> Access:
         """The unix socket: whoever may open the file may do everything."""
-        return Access(read_needs_token=False, write_needs_token=False)
+        return Access(read_needs_token=False, write_needs_token=False, browsers=False)
 
     @staticmethod
     def loopback(token: str | None = None, hosts: frozenset[str] = frozenset()) -> Access:
@@ -46,9 +47,13 @@ class Access:
         return Access(False, True, token, hosts | {"localhost"})
 
     @staticmethod
-    def remote(token: str, hosts: frozenset[str] = frozenset()) -> Access:
-        """Any other address: everything needs the token."""
-        return Access(True, True, token, hosts | {"localhost"})
+    def remote(token: str) -> Access:
+        """Any other address: everything needs the token.
+
+        A name that was made to point here gains nothing: the token travels in a header that only our page sets, and
+        the browser keeps it for the origin at which it was typed in. So machines may reach it by any name they have.
+        """
+        return Access(True, True, token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ def _foreign_host(access: Access, headers: Mapping[str, str]) -> Refusal | None:
 
 
 def _foreign_site(access: Access, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
-    if access.hosts is None:
+    if not access.browsers:
         return None
     site = headers.get("sec-fetch-site")
     origin = headers.get("origin")

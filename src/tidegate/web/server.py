@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from tidegate.base.errors import ControlError
+from tidegate.web import secure
 from tidegate.web.api import build_app
 from tidegate.web.guard import Access, is_loopback
 from tidegate.web.ports import ControlPort
@@ -25,13 +27,19 @@ _BACKLOG = 128
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to serve. `port` None: no TCP; 0: any free one. `names` are host names accepted besides addresses."""
+    """Where to serve. `port` None: no TCP; 0: any free one.
+
+    `names` are host names accepted on loopback besides addresses. With `certificate` and `key`, PEM files, the TCP
+    port speaks TLS.
+    """
 
     socket_path: Path | None = None
     host: str = "127.0.0.1"
     port: int | None = 0
     token: str | None = field(default=None, repr=False)
     names: frozenset[str] = frozenset()
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +67,30 @@ async def serving(control: ControlPort, listen: Listen) -> AsyncIterator[Served]
     """
     closing = asyncio.Event()
     with contextlib.ExitStack() as stack:
-        doors: list[tuple[socket.socket, Access]] = []
+        doors: list[tuple[socket.socket, _Quiet]] = []
         if listen.socket_path is not None:
-            doors.append((stack.enter_context(_unix_socket(listen.socket_path)), Access.socket()))
+            door = stack.enter_context(_unix_socket(listen.socket_path))
+            doors.append((door, _server(control, Access.socket(), closing)))
         address = ""
         if listen.port is not None:
-            access = tcp_access(listen)
+            server = _server(control, tcp_access(listen), closing, listen.certificate, listen.key)
             door = stack.enter_context(_tcp_socket(listen.host, listen.port))
-            doors.append((door, access))
-            address = _page_url(listen.host, door.getsockname()[1])
-        servers = [_server(control, access, closing) for _, access in doors]
-        pairs = zip(servers, doors, strict=True)
-        tasks = {asyncio.create_task(server.serve(sockets=[door])) for server, (door, _) in pairs}
+            doors.append((door, server))
+            address = _page_url("https" if listen.certificate else "http", listen.host, door.getsockname()[1])
+        servers = [server for _, server in doors]
+        tasks = {asyncio.create_task(server.serve(sockets=[door])) for door, server in doors}
+        watches = [
+            asyncio.create_task(secure.follow(server.config.ssl, listen.certificate, listen.key or listen.certificate))
+            for server in servers
+            if server.config.ssl is not None and listen.certificate is not None
+        ]
         try:
             await _started(servers, tasks)
             yield Served(listen.socket_path, address)
         finally:
             closing.set()
+            for watch in watches:
+                watch.cancel()
             for server in servers:
                 server.should_exit = True
             await _ended(tasks)
@@ -94,22 +109,33 @@ def tcp_access(listen: Listen) -> Access:
             f"listening on {listen.host} lets other machines in: set a token, or listen on 127.0.0.1 "
             "and reach it through a tunnel (ssh -L)"
         )
-    return Access.remote(listen.token, listen.names | {listen.host.lower()})
+    return Access.remote(listen.token)
 
 
-def _server(control: ControlPort, access: Access, closing: asyncio.Event) -> _Quiet:
-    return _Quiet(
-        uvicorn.Config(
-            build_app(control, access, closing=closing),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=int(STOP_WITHIN_S),
-        )
+def _server(
+    control: ControlPort,
+    access: Access,
+    closing: asyncio.Event,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> _Quiet:
+    config = uvicorn.Config(
+        build_app(control, access, closing=closing),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=int(STOP_WITHIN_S),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ControlError(f"the certificate {certificate} cannot be used for the status page: {error}") from error
+    return _Quiet(config)
 
 
 async def _started(servers: list[_Quiet], tasks: set[asyncio.Task[None]]) -> None:
@@ -130,9 +156,9 @@ async def _ended(tasks: set[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _page_url(host: str, port: int) -> str:
+def _page_url(scheme: str, host: str, port: int) -> str:
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{port}/"
+    return f"{scheme}://{name}:{port}/"
 
 
 @contextlib.contextmanager

@@ -16,10 +16,18 @@ def register(app: typer.Typer) -> None:
 
 def up(
     files: OptionalFilesOption = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address of gateway and page [default: 127.0.0.1]")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address of the gateway [default: 127.0.0.1]")] = None,
     port: Annotated[
         int | None,
         typer.Option("--port", min=1, max=65535, help="Port of the gateway [default: 8080]"),
+    ] = None,
+    management_host: Annotated[
+        str | None,
+        typer.Option(
+            "--management-host",
+            help="Address of page, API and metrics; beyond loopback a token opens them (`tidegate token`) "
+            "[default: 127.0.0.1]",
+        ),
     ] = None,
     page_port: Annotated[
         int | None,
@@ -70,6 +78,7 @@ def up(
         os.environ,
         host=host,
         port=port,
+        management_host=management_host,
         page_port=page_port,
         state=state,
         tls_cert=tuple(tls_cert or ()),
