@@ -158,6 +158,17 @@ async def test_a_request_that_may_not_be_repeated_is_not(tmp_path: Path):
         assert (await here.client.post("/face", content=b"x")).text == "face-2"
 
 
+@pytest.mark.parametrize("retry", [True, False], ids=["idempotent", "not idempotent"])
+async def test_a_service_of_small_bodies_is_followed_when_its_pace_changes(tmp_path: Path, retry: bool):
+    async with world(tmp_path) as here:
+        one = await here.replica("face-1", 0.02)
+        small = service(pool(servers=(one.server(),)), retry=retry, max_body_bytes=1000)
+        await here.gateway.publish(snapshot(small))
+        for _ in range(3):
+            assert (await here.client.get("/face")).status_code == 200
+            await until(lambda: _counted(here, finished=1))
+
+
 async def test_near_replicas_are_filled_first(tmp_path: Path):
     async with world(tmp_path) as here:
         far, near = await here.replica("a-far", 0.1), await here.replica("b-near", 0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.world import pool
-from tidegate.gateway.pace import Pace, Terms, first_terms, room, terms, worth_telling
+from tidegate.gateway.pace import Pace, Terms, first_terms, quantile_s, room, terms, worth_telling
 from tidegate.model.observed import PoolLoad
 
 
@@ -34,10 +34,39 @@ def test_as_many_wait_as_can_be_served_in_time(slots: int, known: Pace, changes:
 def test_what_was_measured_fades():
     fast = pace(0.1)
     slow = PoolLoad(0.0, 20.0, finished=500, service_s_sum=100.0, service_s2_sum=20.0)
-    assert fast.after(slow).mean_s == pytest.approx((0.5 * 1000 * 0.1 + 100) / (0.5 * 1000 + 500))
+    assert fast.after(slow).minute.mean_s == pytest.approx((0.5 * 1000 * 0.1 + 100) / (0.5 * 1000 + 500))
     silent = PoolLoad(0.0, 3600.0)
-    assert fast.after(silent).mean_s is None
-    assert fast.after(silent).deviation_s == 0.0
+    assert fast.after(silent).service.mean_s is None
+    assert fast.after(silent).service.deviation_s == 0.0
+
+
+def test_a_service_that_became_slower_is_known_after_seconds_one_that_became_faster_later():
+    def answers(count: int, mean_s: float) -> PoolLoad:
+        return PoolLoad(0.0, 2.0, finished=count, service_s_sum=count * mean_s, service_s2_sum=count * mean_s**2)
+
+    slower = pace(0.1, count=1000).after(answers(100, 0.3))
+    assert slower.service.mean_s == pytest.approx((500 * 0.1 + 100 * 0.3) / 600)
+    assert pace(0.3, count=1000).after(answers(100, 0.1)).service.mean_s > 0.28
+
+
+@pytest.mark.parametrize(
+    ("mean_s", "deviation_s", "share", "expected"), [(1, 1, 0.9995, 7.8), (2, 0, 0.99, 2), (1, 0.5, 0.99, 2.5)]
+)
+def test_the_slowest_of_many_service_times(mean_s: float, deviation_s: float, share: float, expected: float):
+    assert quantile_s(mean_s, deviation_s, share) == pytest.approx(expected, rel=0.02)
+
+
+def test_in_an_overload_only_as_many_wait_as_can_all_be_in_time():
+    calm, full = PoolLoad(0.0, 1.0, arrivals=100, refused=5), PoolLoad(0.0, 1.0, arrivals=100, refused=50)
+    wide = room(pool(within_s=1.0), 16, pace(0.1, 0.1).after(calm))
+    tight = room(pool(within_s=1.0), 16, pace(0.1, 0.1).after(full))
+    assert (wide, tight) == (82, 21)
+
+
+def test_who_is_refused_is_told_later_the_more_ask():
+    full = PoolLoad(0.0, 1.0, arrivals=300, refused=200)
+    assert terms(pool(), 4, pace(0.05).after(full)).turn_us == 3 * 12_500
+    assert Pace().after(PoolLoad(0.0, 1.0, arrivals=10, refused=10)).pressure == 100
 
 
 def test_small_changes_are_not_told():

@@ -79,8 +79,11 @@ def render(
     ]
     servers = {_marker(p): "".join(f"  {line}\n" for line in _servers(p, numbers)) for _, p, _ in pools}
     agreed = {name: (terms or {}).get(name) or first_terms(p) for _, p, name in pools}
-    loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in TERMS_MAPS}
-    return sealed("\n".join(blocks), _maps(snapshot) | {"gateway.lua": lua()}, servers, loose)
+    config = "\n".join(blocks)
+    # A map that no line names is not there for the socket either.
+    named = [file for file in TERMS_MAPS if file in config]
+    loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in named}
+    return sealed(config, _maps(snapshot) | {"gateway.lua": lua()}, servers, loose)
 
 
 def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:

@@ -57,6 +57,7 @@ class HaproxyGateway:
         self._numbers: dict[str, int] = {}
         self._balances: dict[str, str] = {}
         self._told: Told = {}
+        self._files: frozenset[str] = frozenset()
         self._paces: Paces = {}
         self._busy = asyncio.Lock()
         self._pump_task: asyncio.Task[None] | None = None
@@ -206,6 +207,7 @@ class HaproxyGateway:
         kept = {name: how for name, how in self._balances.items() if how == "roundrobin"}
         agreed = self._terms_of(snapshot)
         rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, terms=agreed)
+        self._files = frozenset(rendered.files)
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
         sizes = lane_sizes(snapshot, self.settings)
         for size in sizes:
@@ -267,6 +269,7 @@ class HaproxyGateway:
         await self._tell_terms(entries(self._terms_of(self._snapshot)), next(iter(seen)))
 
     async def _tell_terms(self, now: Told, worker: int) -> None:
+        now = {(file, name): value for (file, name), value in now.items() if file in self._files}
         changed = worth_telling(self._told, now)
         told = [f"set map {file} {name} {value}" for (file, name), value in sorted(changed.items())]
         faults = await self.main.master.tell(worker, told) if told else ()

@@ -5,6 +5,10 @@ after the wait. The last of n waiting ones gets a slot after n others have ended
 service time of m, with a deviation of s sqrt(n) / c. Worked example: 4 slots, 50 ms a request with a deviation of
 10 ms, a promise of 0.5 s: an answer in time leaves 0.5 - 0.07 = 0.43 s for the wait; of nine tenths of that, two
 deviations kept free, 28 may wait.
+
+A short rush should find all the room there is: most of those who come late in it are served in time. When many are
+refused for seconds, the queue is always full, everybody waits as long as it is, and only those with a short service
+time are in time. Then the room is what lets as many be in time as the promise says; the slots stay busy all the same.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from tidegate.gateway.names import LATEST_MAP, ROOMS_MAP, TURNS_MAP
 from tidegate.model.observed import PoolLoad
@@ -20,25 +25,31 @@ from tidegate.spec.resolve import PoolKey
 
 # What was measured loses weight by half in this time; long enough for a few hundred requests of a busy pool.
 _HALF_LIFE_S = 20.0
+# A service that has become slower must be known before all who wait are late; so few answers say little, though.
+_SHORT_HALF_LIFE_S = 2.0
+_LEAST_ANSWERS = 20
 # With no replica there is no pace of answers to go by; a start usually brings several, this many are counted on.
 _REPLICAS_TO_COME = 8
 # The measured pace is that of the past, and the proxy's own way takes its time, too.
 _MARGIN = 0.9
+# Share of refused requests, over some seconds, from which a rush is an overload.
+_OVERLOAD = 0.1
+_MOST_PRESSURE = 100.0
 _NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Moments:
     """Decayed count, sum and sum of squares of service times, seconds."""
 
     count: float = 0.0
     total_s: float = 0.0
     squares_s2: float = 0.0
 
-    def after(self, load: PoolLoad) -> Pace:
-        """This pace with one more interval in it."""
-        keep = 0.5 ** (load.interval_s / _HALF_LIFE_S)
-        return Pace(
+    def after(self, load: PoolLoad, half_life_s: float) -> Moments:
+        """These with one more interval in them."""
+        keep = 0.5 ** (load.interval_s / half_life_s)
+        return Moments(
             self.count * keep + load.finished,
             self.total_s * keep + load.service_s_sum,
             self.squares_s2 * keep + load.service_s2_sum,
@@ -57,26 +68,80 @@ class Pace:
         return math.sqrt(max(0.0, self.squares_s2 / self.count - mean_s * mean_s))
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Service times over the last minute and over the last seconds; how many asked and were refused lately."""
+
+    minute: Moments = Moments()
+    seconds: Moments = Moments()
+    asked: float = 0.0
+    refused: float = 0.0
+
+    def after(self, load: PoolLoad) -> Pace:
+        """This pace with one more interval in it."""
+        keep = 0.5 ** (load.interval_s / _SHORT_HALF_LIFE_S)
+        return Pace(
+            self.minute.after(load, _HALF_LIFE_S),
+            self.seconds.after(load, _SHORT_HALF_LIFE_S),
+            self.asked * keep + load.arrivals,
+            self.refused * keep + load.refused,
+        )
+
+    @property
+    def service(self) -> Moments:
+        """The slower of the two; the last seconds only if they hold enough answers."""
+        if self.seconds.count < _LEAST_ANSWERS:
+            return self.minute
+        return max(self.minute, self.seconds, key=lambda m: m.mean_s or 0.0)
+
+    @property
+    def overloaded(self) -> bool:
+        return self.refused > _OVERLOAD * max(1.0, self.asked)
+
+    @property
+    def pressure(self) -> float:
+        """How many ask for each one that is let in, at least 1."""
+        if self.refused <= _NEGLIGIBLE:
+            return 1.0
+        return min(_MOST_PRESSURE, max(1.0, self.asked / max(_NEGLIGIBLE, self.asked - self.refused)))
+
+
 def room(pool: PoolRoute, slots: int, pace: Pace) -> int:
     """How many requests of a pool may wait; at least one per slot."""
     if slots == 0:
         return pool.queue_max_length_per_slot * pool.slots_per_replica * _REPLICAS_TO_COME
     most = pool.queue_max_length_per_slot * slots
-    mean_s = pace.mean_s
+    mean_s, deviation_s = pace.service.mean_s, pace.service.deviation_s
     if mean_s is None or mean_s <= 0:
         return most
-    deviation_s = pace.deviation_s
-    left_s = min(pool.queue_max_wait_s, max(mean_s, pool.within_s - mean_s - 2 * deviation_s))
+    longest_s = mean_s + 2 * deviation_s
+    if pace.overloaded:
+        longest_s = max(longest_s, quantile_s(mean_s, deviation_s, pool.success))
+    left_s = min(pool.queue_max_wait_s, max(mean_s, pool.within_s - longest_s))
     # n m + 2 s sqrt(n) = work, solved for sqrt(n).
     work_s = _MARGIN * slots * left_s
     root = (math.sqrt(deviation_s**2 + mean_s * work_s) - deviation_s) / mean_s
     return max(slots, min(most, math.floor(root * root)))
 
 
+def quantile_s(mean_s: float, deviation_s: float, share: float) -> float:
+    """The time within which that share of service times is, if they follow a gamma distribution.
+
+    Wilson and Hilferty's approximation (1931): the cube root of such a variable is nearly normal. For exponential times
+    of mean 1 and a share of 0.9995 it gives 7.8, where -ln(0.0005) is 7.6.
+    """
+    if deviation_s <= 0:
+        return mean_s
+    ninth = (deviation_s / mean_s) ** 2 / 9
+    root = 1 - ninth + NormalDist().inv_cdf(share) * math.sqrt(ninth)
+    return mean_s * float(max(0.0, root) ** 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a pool's pace allows: `room` requests may wait; a slot gets free every `turn_us` microseconds; a try that
-    begins later than `latest_us` after a request's arrival would most likely end after the promise.
+    """What a pool's pace allows: `room` requests may wait; who is refused finds a slot after `turn_us` microseconds for
+    each that waits now; a try that begins later than `latest_us` after a request's arrival would most likely end after
+    the promise.
     """
 
     room: int
@@ -90,9 +155,11 @@ class Terms:
 
 def terms(pool: PoolRoute, slots: int, pace: Pace) -> Terms:
     """The terms for a pool with so many slots."""
-    mean_s = pace.mean_s or 0.0
+    mean_s = pace.service.mean_s or 0.0
     latest_s = max(0.0, pool.within_s - mean_s)
-    return Terms(room(pool, slots, pace), round(mean_s / slots * 1e6) if slots else 0, round(latest_s * 1e6))
+    # Those who were refused come back; all of them at once when the queue has drained would find it full again.
+    turn_s = pace.pressure * mean_s / slots if slots else 0.0
+    return Terms(room(pool, slots, pace), round(turn_s * 1e6), round(latest_s * 1e6))
 
 
 def first_terms(pool: PoolRoute) -> Terms:

@@ -28,7 +28,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class PoolRoute:
-    """One pool: what it matches, its queue and its servers. Times in seconds."""
+    """One pool: what it matches, its queue and its servers. Times in seconds; `success` is the share promised."""
 
     key: PoolKey
     match: Match | None
@@ -41,6 +41,7 @@ class PoolRoute:
     within_s: float
     fallback: str | None = None
     tls: ReplicaTls | None = None
+    success: float = 0.9995
 
 
 @dataclass(frozen=True, slots=True)

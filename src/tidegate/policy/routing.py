@@ -78,6 +78,7 @@ def _pool(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> PoolRoute:
         within_s=pool.promise.within,
         fallback=pool.fallback,
         tls=pool.service.tls,
+        success=pool.promise.success,
     )
 
 
