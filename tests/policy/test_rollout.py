@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from policy.world import KEY, World, cluster, service
+from tidegate.base.streams import stream
+from tidegate.base.times import Times, added, bin_of, edge_s
 from tidegate.model.actions import Stop
 from tidegate.model.lifecycle import ROLLOUT_MOVES, RolloutPhase
 from tidegate.model.memory import Counted, Memory, RolloutMemory
@@ -176,7 +178,47 @@ def test_twice_as_slow_is_rolled_back():
     world = upgrade()
     world.traffic = {"": BUSY, new(world): (15, 0, 0.2)}
     until(world.tick(), RolloutPhase.ROLLED_BACK)
-    assert "2.0x the old revision's 100 ms" in roll(world).reason
+    assert roll(world).reason == (
+        "60 of 60 requests took longer than 1.5x the old revision's p95 of 102 ms; its own is 203 ms"
+    )
+
+
+def test_only_the_slowest_requests_being_slower_is_found():
+    world = upgrade(watchSeconds=60)
+    world.tail = {new(world): 4.0}
+    until(world.tick(), RolloutPhase.ROLLED_BACK)
+    assert "requests took longer than 1.5x the old revision's p95" in roll(world).reason
+
+
+def test_one_slow_request_in_ten_is_no_fault_when_the_old_revision_has_it_too():
+    world = upgrade()
+    world.tail = {new(world): 4.0, old(world.tick()): 4.0}
+    until(world, RolloutPhase.STABLE)
+
+
+def draws(kind: str, scale: float, count: int, seed: int) -> Times:
+    draw = stream(seed, kind)
+    times = {
+        "constant": lambda: 0.1 * draw.uniform(0.95, 1.05),
+        "exponential": lambda: draw.expovariate(10.0),
+        "lognormal": lambda: draw.lognormvariate(-2.5, 1.0),
+    }[kind]
+    return added([((bin_of(scale * times()), 1),) for _ in range(count)])
+
+
+def counted_of(times: Times) -> Counted:
+    spent_s = sum(count * edge_s(index) for index, count in times)
+    return Counted(sum(count for _, count in times), 0, spent_s, times)
+
+
+@pytest.mark.parametrize("kind", ["constant", "exponential", "lognormal"])
+def test_the_test_of_times_finds_twice_as_slow_and_leaves_equals_alone(kind: str):
+    def condemned(scale: float, count: int, seed: int) -> bool:
+        new, old = draws(kind, scale, count, seed), draws(kind, 1.0, 4 * count, seed + 1000)
+        return bool(against(counted_of(new), counted_of(old), RollbackOn()))
+
+    assert sum(condemned(1.0, count, seed) for count in (60, 200, 1000) for seed in range(40)) == 0
+    assert sum(condemned(2.0, 400, seed) for seed in range(40)) >= 36  # of 40
 
 
 def test_a_rolled_back_revision_is_not_tried_again_by_itself_but_when_asked():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tidegate.base.times import added, bin_of
 from tidegate.model.actions import Forget, Prepare, Publish, Start, Stop
 from tidegate.model.memory import Memory
 from tidegate.model.observed import (
@@ -68,6 +69,7 @@ class World:
     traffic: dict[str, tuple[int, int, float]] = field(default_factory=dict)
     """Per revision what one serving replica answers between two looks: finished, failed, seconds a request; "" is
     every revision that is not named."""
+    tail: dict[str, float] = field(default_factory=dict)  # per revision: one request in ten takes so many times as long
     last: Tick | None = None
     log: list[Start | Stop | Forget | Prepare | Publish] = field(default_factory=list)
 
@@ -105,7 +107,11 @@ class World:
         for name, server in self.gateway.servers.items():
             revision = self.replicas[name].revision if name in self.replicas else ""
             finished, failed, each_s = self.traffic.get(revision, self.traffic.get("", (0, 0, 0.0)))
-            counts = {"finished": finished, "failed": failed, "service_s_sum": finished * each_s}
+            late = finished // 10  # one in ten
+            slow_s = each_s * self.tail.get(revision, 1.0)
+            times = added([((bin_of(each_s), finished - late),), ((bin_of(slow_s), late),)]) if finished else ()
+            spent_s = (finished - late) * each_s + late * slow_s
+            counts = {"finished": finished, "failed": failed, "service_s_sum": spent_s, "times": times}
             servers[name] = server if server.draining else replace(server, **counts)
         return replace(self.gateway, servers=servers)
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.base.times import added, quantile_s
 from tidegate.model.observed import GatewaySeen, ServerSeen
 
 LATELY_S = 60.0
@@ -25,8 +26,8 @@ class Traffic:
             self.looks.popleft()
 
     def of(self, replica: str) -> dict[str, float]:
-        """`in_flight` now; `finished` and `failed` requests and the mean time of an answer, `answer_s_mean`, over
-        the last `seconds` (60 at most). Empty for a replica that was never in the balancer."""
+        """`in_flight` now; `finished` and `failed` requests and how long answers took, `answer_s_mean` and
+        `answer_s_p95`, over the last `seconds` (60 at most). Empty for a replica that was never in the balancer."""
         seen = [(at, servers[replica]) for at, servers in self.looks if replica in servers]
         if not seen:
             return {}
@@ -37,5 +38,6 @@ class Traffic:
             "finished": float(finished),
             "failed": float(sum(s.failed for _, s in seen)),
         }
+        p95_s = quantile_s(added(s.times for _, s in seen), 0.95)
         spent_s = sum(s.service_s_sum for _, s in seen)
-        return facts | ({"answer_s_mean": spent_s / finished} if finished else {})
+        return facts | ({"answer_s_mean": spent_s / finished, "answer_s_p95": p95_s} if finished else {})

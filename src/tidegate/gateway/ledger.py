@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tidegate.base.times import times_of
 from tidegate.gateway.meter import ServerTally, Tally
 from tidegate.gateway.names import backend_name
 from tidegate.gateway.tables import BackendRow
@@ -117,7 +118,14 @@ def _servers(seen: Seen, tallies: Mapping[str, Tally]) -> dict[str, ServerSeen]:
                     mine = counted.get(row.name, ServerTally())
                     draining = row.closed or position > 0
                     servers[row.name] = ServerSeen(
-                        draining, row.up, row.in_flight, mine.finished, mine.failed, mine.service_s_sum, row.connect_s
+                        draining=draining,
+                        up=row.up,
+                        in_flight=row.in_flight,
+                        finished=mine.finished,
+                        failed=mine.failed,
+                        service_s_sum=mine.service_s_sum,
+                        connect_s=row.connect_s,
+                        times=times_of(mine.times),
                     )
                 elif known is not None:
                     servers[row.name] = _plus(known, row.in_flight)

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tidegate.base.times import bin_of
+
 # The status by which a staged request's failure is handed back to its lane; no service gives it (see `lanes`).
 RETRY_STATUS = 425
 
@@ -46,6 +48,7 @@ class ServerTally:
     finished: int = 0
     failed: int = 0
     service_s_sum: float = 0.0
+    times: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -180,3 +183,5 @@ class Meter:
         tally.service_s2_sum += service_s * service_s
         replica.finished += 1
         replica.service_s_sum += service_s
+        index = bin_of(service_s)
+        replica.times[index] = replica.times.get(index, 0) + 1

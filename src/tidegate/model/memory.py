@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.base.times import Times
 from tidegate.model.lifecycle import ReplicaState, RolloutPhase
 from tidegate.model.scaling import ScaleMemory
 from tidegate.spec.resolve import PoolKey
@@ -62,6 +63,7 @@ class Counted:
     finished: int = 0
     failed: int = 0
     service_s_sum: float = 0.0
+    times: Times = ()
 
     @property
     def asked(self) -> int:

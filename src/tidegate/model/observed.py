@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tidegate.base.times import Times
 from tidegate.spec.resolve import PoolKey
 
 
@@ -96,7 +97,8 @@ class ClusterSeen:
 class ServerSeen:
     """A replica as the gateway has it: `draining` or not, `up` by the gateway's own judgement, requests on it now.
 
-    `finished`, `failed` and `service_s_sum` are of the same interval as the loads that were observed with it.
+    `finished`, `failed`, `service_s_sum` and `times` (how long each of the finished ones took) are of the same interval
+    as the loads that were observed with it.
     `connect_s` is how long the gateway's last look took to connect to it, a network round trip; None: not known.
     """
 
@@ -107,6 +109,7 @@ class ServerSeen:
     failed: int = 0
     service_s_sum: float = 0.0
     connect_s: float | None = None
+    times: Times = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.base.units import count_of
 from tidegate.model.lifecycle import ROLLOUT_MOVES, RolloutPhase
-from tidegate.model.memory import RolloutMemory, RolloutRecord, Vacancy
+from tidegate.model.memory import Counted, RolloutMemory, RolloutRecord, Vacancy
 from tidegate.model.observed import GatewaySeen, Intent
 from tidegate.model.plan import RolloutStep
 from tidegate.model.reasons import Reason
@@ -246,9 +246,10 @@ class _Walk:
         if elapsed_s < self._watch_s():
             return False
         new = self.m.new.asked - self.m.watch_new
+        enough = new >= evidence.ENOUGH and self.m.new.asked >= evidence.COMPARED  # in all, to compare times by
         both = new + self.m.old.asked - self.m.watch_old
         idle = both < evidence.ENOUGH and self.facts.gateway is not None
-        return new >= evidence.ENOUGH or idle or elapsed_s >= self._rollout.progressDeadlineSeconds
+        return enough or idle or elapsed_s >= self._rollout.progressDeadlineSeconds
 
     def _proven(self) -> None:
         """The batch is good: done, or the next one."""
@@ -258,6 +259,7 @@ class _Walk:
             self._record("done", told)
             self._move("all good", told)
             self.m = replace(self.m, stable=self.m.target, target="", paused=False, promoted=False, done=0.0, goal=0.0)
+            self.m = replace(self.m, new=Counted(), old=Counted())
             return
         step = self._canary_step()
         self.m = replace(self.m, done=self.m.goal)
