@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import httpx
 import psutil
 import yaml
 
-from tidegate.control.run import gateway_folder
+from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.status import PoolStatus, Status, parse_status
 
 ECHO = Path(__file__).with_name("echo_service.py")
@@ -135,7 +136,6 @@ class System:
     def processes(self) -> list[psutil.Process]:
         """Everything that belongs to this system, by its folder in the command line or environment."""
         found = []
-        (str(self.state), str(gateway_folder(self.state)))
         for p in psutil.process_iter():
             try:
                 mine = str(self.state) in " ".join(p.cmdline()) or str(self.state) in p.environ().get(
@@ -181,6 +181,9 @@ class System:
                 self.process.kill()
         for p in self.processes():
             p.kill()
+        sockets = GatewaySettings(state_directory=self.state / "gateway").socket_folder
+        if not sockets.is_relative_to(self.state):
+            shutil.rmtree(sockets, ignore_errors=True)
 
 
 @contextmanager

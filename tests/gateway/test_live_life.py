@@ -252,3 +252,21 @@ async def test_a_state_directory_of_any_name_will_do(tmp_path: Path):
         await here.gateway.publish(with_others(one, 0))
         assert (await here.client.post("/face", content=b"x" * 2**20)).status_code == 200
         assert here.gateway.settings.socket_folder != folder
+
+
+async def test_who_looks_while_it_ends_does_not_bring_it_back(tmp_path: Path):
+    async with world(tmp_path) as here:
+        one = await here.replica("face-1")
+        await here.gateway.publish(with_others(one, 0))
+        assert (await here.client.post("/face", content=b"x" * 2**20)).status_code == 200
+        instances = [here.gateway.main, *here.gateway._every_lane()]
+        assert len(instances) > 1
+        ending = asyncio.create_task(here.gateway.close(stop=True))
+        while not ending.done():
+            with contextlib.suppress(GatewayError):
+                await here.gateway.observe()
+            await asyncio.sleep(0)
+        await ending
+        with pytest.raises(GatewayError, match="has ended"):
+            await here.gateway.observe()
+        assert [i.pid() for i in instances] == [None] * len(instances)

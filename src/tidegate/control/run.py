@@ -7,12 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import os
-import re
 import signal
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -44,9 +39,6 @@ from tidegate.spec.resolve import Specs
 from tidegate.store.journal import Journal
 from tidegate.web.guard import is_loopback
 from tidegate.web.server import Listen, serving
-
-LONGEST_GATEWAY_PATH = 70  # characters; what the gateway accepts
-USUAL_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
 async def serve(
@@ -148,32 +140,9 @@ def _declared(loaded: Loaded | None, journal: Journal, settings: Settings) -> Sp
     return together(stored.manifests).specs
 
 
-def gateway_folder(state: Path) -> Path:
-    """Where the proxy keeps its files: in the state folder, or for a long path a folder of ours in the temporary one.
-
-    The path of a unix socket has at most 107 bytes, and the proxy's sockets stand in this folder. The same state
-    folder always gives the same place, so that a later start finds the proxy.
-
-    Raises:
-        ControlError: somebody else owns the folder in the temporary one.
-    """
-    usual = state / "gateway"
-    if len(str(usual)) <= LONGEST_GATEWAY_PATH and USUAL_PATH.fullmatch(str(usual)):
-        return usual
-    digest = hashlib.blake2b(str(state).encode(), digest_size=6).hexdigest()
-    short = Path(tempfile.gettempdir()) / f"tidegate-{os.getuid()}-{digest}"
-    short.mkdir(mode=0o700, exist_ok=True)
-    owner = short.lstat()
-    if owner.st_uid != os.getuid() or not stat.S_ISDIR(owner.st_mode) or owner.st_mode & 0o077:
-        raise ControlError(
-            f"{short} is not a private folder of ours. Remove it, or use a state folder with a short path."
-        )
-    return short
-
-
 def _gateway_settings(settings: Settings) -> GatewaySettings:
     return GatewaySettings(
-        state_directory=gateway_folder(settings.state),
+        state_directory=settings.state / "gateway",
         listen_address=settings.host,
         listen_port=settings.port,
         management_address=settings.management_host,

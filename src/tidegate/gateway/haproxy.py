@@ -63,6 +63,7 @@ class HaproxyGateway:
         self._pump_task: asyncio.Task[None] | None = None
         self._pipe: int | None = None
         self._folder_lock: int | None = None
+        self._ending = False
 
     @cached_property
     def _binary(self) -> binary.Binary:
@@ -86,6 +87,7 @@ class HaproxyGateway:
             max_connections=affordable_connections(self.settings.max_connections),
             lane_memory_bytes=affordable_memory(self.settings.lane_memory_bytes),
         )
+        self._ending = False
         prepare_folder(self.settings)
         self._certificates.load()
         self._lock_folder()
@@ -143,6 +145,9 @@ class HaproxyGateway:
                 await self._pump_task
             self._pump_task = None
         if stop:
+            self._ending = True  # whoever still looks meanwhile must not bring back what ends
+            async with self._busy:
+                pass
             await self.main.process.stop(self.settings.stop_grace_s)
             await asyncio.gather(*(lane.process.stop(0.5) for lane in self._every_lane()))
             if self.settings.socket_folder != self.settings.state_directory:
@@ -188,7 +193,15 @@ class HaproxyGateway:
             yield self.lanes.setdefault(size, self._instance(size))
 
     async def _revive(self) -> None:
-        """What has ended is started from its files, which hold the servers of the last snapshot."""
+        """What has ended is started from its files, which hold the servers of the last snapshot.
+
+        Raises:
+            GatewayError: it was told to end.
+        """
+        if self._ending and self.main.pid() is None:
+            raise GatewayError("the gateway has ended")
+        if self._ending:
+            return
         for size in lane_sizes(self._snapshot, self.settings):
             if size in self.lanes:
                 await self.lanes[size].revive()

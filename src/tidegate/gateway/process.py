@@ -8,6 +8,7 @@ import fcntl
 import os
 import resource
 import signal
+import stat
 from pathlib import Path
 
 import psutil
@@ -122,7 +123,10 @@ def prepare_folder(settings: GatewaySettings) -> None:
         sockets = settings.socket_folder
         sockets.mkdir(exist_ok=True, mode=0o700)
         # Below /tmp somebody else may have made it; the master's socket obeys whoever can reach it.
-        if sockets.stat().st_uid != os.getuid() or (sockets != folder and sockets.stat().st_mode & 0o077):
+        found = sockets.stat() if sockets == folder else sockets.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise GatewayError(f"{sockets} is not a folder; remove it")
+        if found.st_uid != os.getuid() or (sockets != folder and found.st_mode & 0o077):
             raise GatewayError(f"{sockets} is open to other users; remove it")
         if not settings.log_pipe.is_fifo():
             settings.log_pipe.unlink(missing_ok=True)
