@@ -16,7 +16,9 @@ from tidegate.gateway.names import balance, check_names, number_servers
 from tidegate.gateway.screening import lua_path
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls
+from tidegate.model.admission import Admission, AdmittedKey, TenantRule
 from tidegate.model.snapshot import Server, Snapshot
+from tidegate.spec.access import Access
 from tidegate.spec.service import Accepts, Match, Range, Route
 from tidegate.spec.tls import ReplicaTls
 
@@ -42,6 +44,12 @@ CASES = {
             accepts=Accepts(pixels=100_000_000, kinds=("image", "video")),
         ),
         service(pool("ocr", name="pages", match=Match(pixels=Range(min=1e6))), pool("ocr"), name="ocr"),
+    ),
+    "tenants": snapshot(
+        service(pool(servers=servers(1)), access=Access(priorityHeader="X-Priority")),
+        service(pool("ocr"), name="ocr", access=Access(keys="optional")),
+        service(pool("speech"), name="speech", access=Access(keys="none", priorityHeader="x-urgency")),
+        service(pool("open"), name="open"),
     ),
     "hosts-tiers-and-no-retry": snapshot(
         service(
@@ -73,6 +81,20 @@ CASES["tls"] = snapshot(
 SETTINGS_OF = {"tls": replace(SETTINGS, listen_port=8443, tls=TLS)}
 
 
+ADMISSION = Admission(
+    tenants=(
+        TenantRule("acme", ("face", "ocr"), 20.0, 40, 8, "high", 3),
+        TenantRule("everywhere", ("*",)),
+    ),
+    keys=(
+        AdmittedKey("k1", "acme", "ab" * 32, 1_800_000_000.5),
+        AdmittedKey("k2", "everywhere", "cd" * 32),
+        AdmittedKey("k3", "undeclared", "ef" * 32),
+    ),
+    spent={"everywhere": 1_800_000_000.0},
+)
+
+
 def stable(text: str) -> str:
     """Without what differs between two installations: where the media screen is, and digests of scripts."""
     text = text.replace(str(lua_path()), "/INSTALLED")
@@ -82,7 +104,8 @@ def stable(text: str) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_files_are_as_reviewed(case: str, rewrite_golden: bool):
     settings = SETTINGS_OF.get(case, SETTINGS)
-    files = {n: stable(t) for n, t in render(CASES[case], settings).files.items() if not n.endswith(".lua")}
+    made = render(CASES[case], settings, admission=ADMISSION)
+    files = {n: stable(t) for n, t in made.files.items() if not n.endswith(".lua")}
     for size in lane_sizes(CASES[case], settings):
         files[f"{lane_name(size)}.cfg"] = stable(render_lane(size, CASES[case], settings, 100.0).files["haproxy.cfg"])
     folder = GOLDEN / case

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import answers, upstream
+from tidegate.gateway import access, answers, sharing, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
@@ -34,13 +34,13 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.strict import connection_lines, request_lines
 from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.gateway.tls import bind_options, global_lines, management_options, redirect_lines
+from tidegate.model.admission import Admission
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
 LOG_FD = 9
-LOG_FORMAT = (
-    "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)] %[var(txn.refused)]"
-)
+_MEASURED = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
+LOG_FORMAT = f"{_MEASURED} %[var(txn.refused)] {access.LOG_FIELDS}"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
 
 HOSTS_MAP, PATHS_MAP, LIMITS_MAP, WILDCARDS_MAP = "hosts.map", "paths.map", "limits.map", "wildcards.map"
@@ -53,11 +53,12 @@ def render(
     numbers: Mapping[str, int] | None = None,
     balances: Mapping[str, str] | None = None,
     terms: Mapping[str, Terms] | None = None,
+    admission: Admission | None = None,
 ) -> Rendered:
     """The files for this snapshot.
 
     `numbers` are server ids to keep (see `number_servers`), `balances` the balance per backend where it shall differ
-    from what `balance` would choose, `terms` what the pace of a backend allows.
+    from what `balance` would choose, `terms` what the pace of a backend allows, `admission` who may send requests.
     """
     numbers = number_servers(snapshot, numbers or {})
     pools = [(s, p, backend_name(p.key)) for s in snapshot.services for p in s.pools]
@@ -74,6 +75,7 @@ def render(
         block("backend successor", _successor(settings, longest_s)),
         *([block(f"backend {upstream.TRUSTED}", trusted)] if (trusted := [*upstream.trusted_lines(snapshot)]) else []),
         *([block(f"backend {BUDGET}", budget_table())] if any(s.retry for s in snapshot.services) else []),
+        *_tables(snapshot),
         *(block(f"backend {lane_name(size)}", _lane(size, len(lanes), settings, longest_s)) for size in lanes),
         *(block(f"backend {name}", _backend(s, p, chosen[name], settings, bool(lanes))) for s, p, name in pools),
     ]
@@ -83,7 +85,16 @@ def render(
     # A map that no line names is not there for the socket either.
     named = [file for file in TERMS_MAPS if file in config]
     loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in named}
+    if access.any_guarded(snapshot):
+        loose |= {n: access.map_text(e) for n, e in access.access_maps(admission or Admission()).items()}
     return sealed(config, _maps(snapshot) | {"gateway.lua": lua()}, servers, loose)
+
+
+def _tables(snapshot: Snapshot) -> Iterator[str]:
+    """Backends without servers: that is where counters per tenant are kept."""
+    if access.any_guarded(snapshot):
+        yield block(f"backend {access.TENANTS_TABLE}", access.table_lines())
+        yield block(f"backend {sharing.SHARES_TABLE}", sharing.table_lines())
 
 
 def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
@@ -104,6 +115,8 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> 
     yield "lua-load-per-thread gateway.lua"
     yield from global_lines(settings.tls)
     yield from upstream.global_lines(snapshot)
+    if access.any_guarded(snapshot):
+        yield f"tune.stick-counters {access.COUNTERS}"
     if any_screened(snapshot):
         yield from screen_lines()
 
@@ -148,7 +161,9 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield ""
     yield from _routing()
     yield ""
-    yield from _whole_body(lanes, settings)
+    yield from access.access_lines(snapshot)
+    yield from sharing.class_lines(snapshot)
+    yield from _whole_body(snapshot, lanes, settings)
     yield ""
     yield from choice_lines(snapshot)
     yield from fallback_lines(snapshot)
@@ -169,7 +184,10 @@ def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     yield "http-request set-var(txn.whole) req.hdr(x-tidegate-whole),add(0)"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
     yield "http-request set-var(txn.pool) req.hdr(x-tidegate-choice)"
+    shared = sharing.any_shared(snapshot)
+    yield from sharing.taken_up_lines() if shared else ()
     yield "http-request del-header x-tidegate- -m beg"
+    yield from sharing.told_lines() if shared else ()
     yield from fallback_lines(snapshot)
     yield "use_backend %[var(txn.pool)]"
 
@@ -210,7 +228,7 @@ def _routing() -> Iterator[str]:
     yield f"http-request return {returned(answers.NO_SERVICE)} if {unknown}"
 
 
-def _whole_body(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
+def _whole_body(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
     """Read it here when it is small, send it by a lane when it is large; refuse it when it is too large."""
     too_large = "{ req.body_size,sub(txn.limit) gt 0 }"
     refuse = f"http-request use-service lua.refuse_body if {too_large}"
@@ -243,6 +261,7 @@ def _whole_body(lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[s
         by_lane = "{ var(txn.lane) -m found }"
         yield f"http-request set-header x-tidegate-limit %[var(txn.limit)] if {by_lane}"
         yield f"http-request set-header x-tidegate-service %[var(txn.service)] if {by_lane}"
+        yield from sharing.pass_on_lines() if sharing.any_shared(snapshot) else ()
         yield f"http-request allow if {by_lane}"
         yield f"use_backend %[var(txn.lane)] if {by_lane}"
 
@@ -264,6 +283,8 @@ def _maps(snapshot: Snapshot) -> dict[str, str]:
         limits.append(f"{service.service} {service.max_body_bytes}")
     named = {HOSTS_MAP: hosts, PATHS_MAP: paths, LIMITS_MAP: limits}
     maps = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in named.items()}
+    if access.any_guarded(snapshot):
+        maps[access.ACCESS_MAP] = access.access_map(snapshot)
     return maps | {POOLS_MAP: pools_map(snapshot), WILDCARDS_MAP: _wildcards(snapshot)}
 
 
@@ -294,6 +315,7 @@ def _backend(
     yield f"http-request return {returned(answers.QUEUE_FULL)} if {{ nbsrv gt 0 }} {{ queue,sub(txn.room) ge 0 }}"
     starting = returned(answers.QUEUE_FULL_AT_START)
     yield f"http-request return {starting} if {{ nbsrv eq 0 }} {{ be_conn,sub(txn.room) gt 0 }}"
+    yield from sharing.room_lines(service, pool)
     yield f"http-request lua.wait_for_server {math.ceil(pool.start_wait_s * 1000)} if {{ nbsrv eq 0 }}"
     yield f"http-request return {returned(answers.NOT_STARTED)} if {{ nbsrv eq 0 }}"
     prefix = prefix_of(service)
@@ -328,6 +350,8 @@ def _lane(size: int, lanes: int, settings: GatewaySettings, longest_s: float) ->
     yield "http-reuse never"
     yield "http-response set-var(txn.exhausted) res.hdr(x-tidegate-pool) if { res.hdr(x-tidegate-exhausted) -m found }"
     yield "http-response del-header x-tidegate-exhausted"
+    yield "http-response set-var(txn.up) res.hdr(x-tidegate-upload),add(0)"
+    yield "http-response del-header x-tidegate-upload"
     most = lane_connections(size, lanes, settings)
     yield f"timeout queue {milliseconds(settings.body_timeout_s)}"
     yield f"server lane unix@{settings.socket(lane_name(size))} send-proxy-v2 maxconn {most}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tidegate.base.errors import GatewayError
+from tidegate.model.admission import Admission, AdmissionSeen
 from tidegate.model.observed import GatewaySeen, PoolLoad, ServerSeen
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
@@ -27,6 +28,8 @@ class FakeGateway:
     started: bool = False
     stopped: bool = False
     published: int = 0
+    admission: Admission = field(default_factory=Admission)
+    seen: AdmissionSeen = field(default_factory=AdmissionSeen)
 
     async def start(self) -> None:
         self.started = True
@@ -37,18 +40,27 @@ class FakeGateway:
         self.snapshot = snapshot
         self.published += 1
 
+    async def admit(self, admission: Admission) -> None:
+        if self.refuses:
+            raise GatewayError("the proxy refused its maps")
+        self.admission = admission
+
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:
         if self.silent:
             raise GatewayError("the proxy does not answer its socket")
         if self.snapshot is None:
-            return GatewaySeen(None), dict(self.loads)
+            return GatewaySeen(None, admission=self._taken()), dict(self.loads)
         servers = {
             s.replica: ServerSeen(draining=s.draining, in_flight=self.in_flight.get(s.replica, 0))
             for service in self.snapshot.services
             for pool in service.pools
             for s in pool.servers
         }
-        return GatewaySeen(self.snapshot.version, servers), dict(self.loads)
+        return GatewaySeen(self.snapshot.version, servers, admission=self._taken()), dict(self.loads)
+
+    def _taken(self) -> AdmissionSeen:
+        seen, self.seen = self.seen, AdmissionSeen()
+        return seen
 
     async def close(self, *, stop: bool) -> None:
         self.stopped = stop

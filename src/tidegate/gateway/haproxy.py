@@ -13,7 +13,9 @@ from functools import cached_property
 
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import GatewayError
-from tidegate.gateway import binary, upstream
+from tidegate.gateway import access, binary, upstream
+from tidegate.gateway.accounts import Accounts
+from tidegate.gateway.admissions import Admissions
 from tidegate.gateway.certificates import Certificates
 from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
@@ -26,7 +28,8 @@ from tidegate.gateway.pace import Pace, Paces, Terms, Told, entries, terms, wort
 from tidegate.gateway.process import affordable_connections, affordable_memory, open_pipe, prepare_folder
 from tidegate.gateway.refusals import Refusals
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.tables import BackendRow, read_info, read_stat
+from tidegate.gateway.tables import BackendRow, read_info, read_stat, read_table
+from tidegate.model.admission import Admission, AdmissionSeen
 from tidegate.model.observed import GatewaySeen, PoolLoad
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
@@ -49,6 +52,8 @@ class HaproxyGateway:
         self.main = self._instance(None)
         self.lanes: dict[int, Instance] = {}
         self._certificates = Certificates(self.settings.tls, self.settings.state_directory)
+        self._admissions = Admissions(self.settings.state_directory)
+        self._accounts = Accounts()
         self._meter = Meter()
         self._refusals = Refusals()
         self._ledger = Ledger()
@@ -113,6 +118,21 @@ class HaproxyGateway:
         async with self._busy:
             await self._follow(snapshot)
 
+    async def admit(self, admission: Admission) -> None:
+        """Let in who `admission` says, at once and without a reload, whatever is published. Idempotent.
+
+        Raises:
+            GatewayError: the proxy was not told; it will be by the next call, or by its next start.
+        """
+        async with self._busy:
+            self._admissions.wanted = admission
+            self._admissions.write()
+            await self._revive()
+            workers = await self.main.master.workers()
+            if workers.current is None:
+                raise GatewayError("the proxy has no worker")
+            await self._admissions.follow(self.main.master, workers.current)
+
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:
         """The servers now, and what was measured per pool since the last call.
 
@@ -135,7 +155,8 @@ class HaproxyGateway:
             if self._certificates.mended():
                 self._version = None  # then the snapshot comes again, with servers that were left out
             refused = self._refusals.with_requests(self._meter.refusals)
-            return replace(observed[0], certificates=certificates, refused=refused), observed[1]
+            admission = AdmissionSeen(self._accounts.take(), await self._in_progress(seen))
+            return replace(observed[0], certificates=certificates, refused=refused, admission=admission), observed[1]
 
     async def close(self, *, stop: bool) -> None:
         """Let go of the proxy; with `stop`, end it after its running requests."""
@@ -183,7 +204,8 @@ class HaproxyGateway:
             await asyncio.gather(*(lane.process.stop(0.0) for lane in self._every_lane()))
             await self.main.follow(render(Snapshot(), self.settings))
             self._certificates.launched()
-        self._read_pipe()  # lines of requests that nobody observed are not part of the first interval
+        # Requests that nobody observed are not part of the first interval, but they count for their tenants.
+        self._accounts.feed(self._read_pipe())
         self._ledger.open(await self._look(), self.clock.monotonic())
 
     def _every_lane(self) -> Iterator[Instance]:
@@ -207,6 +229,7 @@ class HaproxyGateway:
                 await self.lanes[size].revive()
         if await self.main.revive():
             self._certificates.launched()
+            self._admissions.launched()
             self._told = {}
             self._ledger.open(await self._look(), self.clock.monotonic())
 
@@ -218,10 +241,11 @@ class HaproxyGateway:
         numbers = number_servers(snapshot, self._numbers)
         # A pool that once followed weights goes on doing so: going back would cost a reload and gain nothing.
         kept = {name: how for name, how in self._balances.items() if how == "roundrobin"}
-        agreed = self._terms_of(snapshot)
-        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, terms=agreed)
+        agreed, admission = self._terms_of(snapshot), self._admissions.wanted
+        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, terms=agreed, admission=admission)
         self._files = frozenset(rendered.files)
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
+        self._accounts.promises_ms = {s.service: s.pools[-1].within_s * 1000 for s in snapshot.services}
         sizes = lane_sizes(snapshot, self.settings)
         for size in sizes:
             lane = self.lanes.setdefault(size, self._instance(size))
@@ -229,12 +253,14 @@ class HaproxyGateway:
         if await self.main.follow(rendered):
             self._told = entries(agreed)
             self._certificates.launched()
+            self._admissions.launched()
         for size in set(self.lanes) - set(sizes):
             self.lanes.pop(size).process.leave()
         self._snapshot, self._numbers = snapshot, numbers
         seen = await self._look()
         await self._converge(seen)
         await self._tell_terms(entries(agreed), next(iter(seen)))
+        await self._admissions.follow(self.main.master, next(iter(seen)))
         self._version = snapshot.version
 
     async def _look(self) -> Seen:
@@ -306,12 +332,24 @@ class HaproxyGateway:
         data = self._read_pipe()
         if data:
             self._meter.feed(data)
+            self._accounts.feed(data)
 
     def _read_pipe(self) -> bytes:
         try:
             return os.read(self._pipe, _READ_BYTES) if self._pipe is not None else b""
         except BlockingIOError:
             return b""
+
+    async def _in_progress(self, seen: Seen) -> dict[str, int]:
+        """Requests of each tenant now, by the counters of every worker."""
+        counts: dict[str, int] = {}
+        if access.any_guarded(self._snapshot):
+            command = f"show table {access.TENANTS_TABLE}"
+            ask = (self.main.master.worker(pid, command, old=i > 0) for i, pid in enumerate(seen))
+            for answer in await asyncio.gather(*ask, return_exceptions=True):
+                for name, n in read_table(answer if isinstance(answer, str) else "").items():
+                    counts[name] = counts.get(name, 0) + n
+        return counts
 
     async def _dropped_lines(self, seen: Seen) -> dict[int, int]:
         ask = (self.main.master.worker(pid, "show info", old=i > 0) for i, pid in enumerate(seen))

@@ -126,7 +126,7 @@ class Meter:
                 self.refusals["tls_handshake"] += line.endswith(_HANDSHAKE)
 
     def _count(self, cells: list[str]) -> None:
-        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted, refused = cells
+        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted, refused, *_ = cells
         code = refused if refused != "-" else _BY_PARSER.get(status) if termination[1] == "R" else None
         if code is not None:
             self.refusals[code] += 1

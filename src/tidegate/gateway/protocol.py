@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from tidegate.model.admission import Admission
 from tidegate.model.observed import GatewaySeen, PoolLoad
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
@@ -25,6 +26,13 @@ class Gateway(Protocol):
 
         Raises:
             GatewayError: the proxy refused; what it had stays in force.
+        """
+
+    async def admit(self, admission: Admission) -> None:
+        """Let in who `admission` says, at once and without a reload, whatever is published. Idempotent.
+
+        Raises:
+            GatewayError: the proxy was not told; it will be by the next call, or by its next start.
         """
 
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:

@@ -125,6 +125,12 @@ def _connect_s(cells: list[str], column: dict[str, int]) -> float | None:
     return int(known) / 1000 if known else None
 
 
+def read_table(text: str) -> dict[str, int]:
+    """Read `show table` of tenants: how many requests each has in progress."""
+    rows = (dict(c.split("=", 1) for c in line.split() if "=" in c) for line in text.splitlines())
+    return {row["key"]: int(row["conn_cur"]) for row in rows if "key" in row and "conn_cur" in row}
+
+
 def read_info(text: str) -> dict[str, str]:
     """Read `show info`."""
     return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tidegate.base.times import Times
+from tidegate.model.admission import AdmissionSeen
 from tidegate.spec.resolve import PoolKey
 
 
@@ -141,6 +142,7 @@ class GatewaySeen:
     unmeasured: int = 0
     certificates: tuple[CertificateSeen, ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
+    admission: AdmissionSeen = field(default_factory=AdmissionSeen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from tidegate.spec.access import Access
 from tidegate.spec.resolve import PoolKey
 from tidegate.spec.service import Accepts, Match, Route
 from tidegate.spec.tls import ReplicaTls
@@ -54,6 +55,7 @@ class ServiceRoute:
     max_body_bytes: int
     retry: bool
     accepts: Accepts = Accepts()
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)

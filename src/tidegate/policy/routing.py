@@ -59,6 +59,7 @@ def _service(
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
         accepts=service.spec.accepts,
+        access=service.spec.access,
     )
 
 
