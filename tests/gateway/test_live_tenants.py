@@ -295,8 +295,9 @@ async def test_a_proxy_that_starts_alone_or_is_adopted_has_the_present_keys(tmp_
         await here.gateway.admit(Admission((ACME, RIVAL), KEYS))
         assert await code(here, headers=bearer(ALICE)) == "200"
         await here.gateway.admit(Admission((ACME, RIVAL), KEYS[1:]))
-        await here.gateway.main.process.stop(0.0)
-        await here.gateway.main.revive()  # as a supervisor would: from the files alone
+        async with here.gateway._busy:  # nobody tells it anything: it has its files alone
+            await here.gateway.main.process.stop(0.0)
+            await here.gateway.main.revive()
         async with httpx.AsyncClient(base_url=here.gateway.settings.url) as fresh:
             assert (await fresh.post("/face", headers=bearer(ALICE))).status_code == 401
             assert (await fresh.post("/face", headers=bearer(BOB))).status_code == 200
@@ -310,13 +311,13 @@ async def test_a_proxy_that_starts_alone_or_is_adopted_has_the_present_keys(tmp_
             assert (await fresh.post("/face", headers=bearer(BOB))).status_code == 401
 
 
-async def test_thousands_of_keys_are_told_and_taken_back(tmp_path: Path):
+async def test_a_thousand_keys_are_told_and_taken_back(tmp_path: Path):
     async with world(tmp_path) as here:
         await guarded(here)
-        many = tuple(key(f"tgk_{i:05}") for i in range(3000))
+        many = tuple(key(f"tgk_{i:05}") for i in range(1000))
         worker = await pid(here)
         await here.gateway.admit(Admission((ACME,), many))
-        assert [await code(here, headers=bearer(f"tgk_{i:05}")) for i in (0, 1500, 2999)] == ["200"] * 3
+        assert [await code(here, headers=bearer(f"tgk_{i:05}")) for i in (0, 500, 999)] == ["200"] * 3
         await here.gateway.admit(Admission((ACME,), many[:10]))
         assert await code(here, headers=bearer("tgk_00009")) == "200"
         assert await code(here, headers=bearer("tgk_00010")) == "401 key_invalid"
