@@ -302,10 +302,11 @@ async def test_a_proxy_that_starts_alone_or_is_adopted_has_the_present_keys(tmp_
             assert (await fresh.post("/face", headers=bearer(ALICE))).status_code == 401
             assert (await fresh.post("/face", headers=bearer(BOB))).status_code == 200
         await here.gateway.close(stop=False)
-        here.gateway = HaproxyGateway(here.gateway.settings)
-        await here.gateway.start()
+        later = HaproxyGateway(here.gateway.settings)
+        await later.start()
         # Before anything is published: the keys of a control process that has just come back.
-        await here.gateway.admit(Admission((ACME, RIVAL), KEYS[:1]))
+        await later.admit(Admission((ACME, RIVAL), KEYS[:1]))
+        await later.close(stop=False)
         async with httpx.AsyncClient(base_url=here.gateway.settings.url) as fresh:
             assert (await fresh.post("/face", headers=bearer(ALICE))).status_code == 200
             assert (await fresh.post("/face", headers=bearer(BOB))).status_code == 401
