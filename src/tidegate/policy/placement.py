@@ -32,7 +32,8 @@ PAYBACK_SHARE = 0.1  # and save at least this share of the price
 class Room:
     """Free amounts per cluster during one tick; `take` reserves.
 
-    `soon` is what draining replicas will give back. `pressed` collects the clusters in which something did not fit.
+    `soon` is what draining replicas will give back. `pressed` collects the clusters in which something did not fit,
+    `unseen` those that cannot be used now.
     """
 
     free: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Room:
     soon: dict[str, dict[str, float]] = field(default_factory=dict)
     quota: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
     pressed: set[str] = field(default_factory=set)
+    unseen: set[str] = field(default_factory=set)
 
     @staticmethod
     def of(clusters: Iterable[Cluster], seen: Mapping[str, ClusterSeen], resting: Container[str] = ()) -> Room:
@@ -52,6 +54,7 @@ class Room:
             view = seen.get(cluster.name)
             if view is None or not view.healthy:
                 room.pressed.add(cluster.name)  # one that returns must prove itself before replicas are moved to it
+                room.unseen.add(cluster.name)
                 continue
             if cluster.spec.runtime == "static":
                 continue

@@ -265,6 +265,10 @@ class _Work:
         """Clusters for a pool in order of preference, near its users first."""
         way = placement.Way(home_of(self.specs.clusters), stepped(self.before.round_trips_s))
         choice = placement.options(spec, self.specs.clusters, wanted, way)
+        usable = sum(c in self.room.capacity for c in choice.order)
+        if 0 < usable < len(choice.order) and any(c in self.room.unseen for c in choice.order):
+            # What cannot be seen protects nobody: serving all in what is left goes before the share in one cluster.
+            choice = replace(choice, most=max(choice.most, -(-wanted // usable)))
         self.orders[spec.key] = choice.order
         return choice
 
@@ -417,7 +421,7 @@ class _Work:
         return name, number + 1
 
     def _plan(self, spec: PoolSpec, result: ScaleResult, need: reconcile.Need, pending: int) -> PoolPlan:
-        mine = [m for _, m in self._mine(spec.key)]
+        mine = [m for n, m in self._mine(spec.key) if not self._lost(n, m)]
         placed: dict[str, int] = {}
         for m in mine:
             if m.state not in (DRAINING, GONE):

@@ -103,7 +103,7 @@ def _capacity(scene: Scene) -> Iterator[str]:
         if cluster not in places.clusters:
             yield f"a replica is started in {cluster}, which is not declared"
             continue
-        used, capacity = places.used(cluster, scene.now), places.capacity(cluster, scene.faults)
+        used, capacity = places.used(cluster, scene.now), places.claimed(cluster, scene.faults)
         for name, amount in wanted.items():
             if used.get(name, 0.0) + amount > capacity.get(name, 0.0) + ROUNDING:
                 yield (

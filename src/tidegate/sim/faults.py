@@ -8,6 +8,8 @@
     - {at: 7h, for: 10m, failing-starts: {service: ocr, share: 50%}}
     - {at: 8h, for: 5m, blind: {}}
     - {at: 9h, upgrade: {service: ocr}}
+    - {at: 9h, for: 1h, price: {cluster: here, factor: 2}}
+    - {at: 9h, for: 1h, lie: {cluster: here, factor: 2}}
 
 | fault | what happens |
 |---|---|
@@ -19,13 +21,15 @@
 | failing-starts | that share of the replicas started meanwhile crash half-way through their start |
 | blind | the gateway does not answer the control plane; traffic flows |
 | upgrade | no fault: a new revision of the service is declared, as good as the one before |
+| price | everything in the cluster costs `factor` times its price |
+| lie | the cluster says it has `factor` times its capacity; what it has no place for waits |
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -34,10 +38,10 @@ from tidegate.base.errors import SpecError
 from tidegate.base.units import Ratio, Seconds
 from tidegate.spec.common import Strict
 
-Kind = Literal["crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind", "upgrade"]
-KINDS: tuple[Kind, ...] = ("crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind", "upgrade")
+Kind = Literal["crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind", "upgrade", "price", "lie"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 AT_ONCE = ("crash", "upgrade")
-_NEEDS_CLUSTER = ("outage", "partition", "capacity")
+_NEEDS_CLUSTER = ("outage", "partition", "capacity", "price", "lie")
 
 
 class Where(Strict):

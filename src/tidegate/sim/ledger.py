@@ -111,4 +111,14 @@ class Ledger:
         since = max(body.created, self.scenario.measure_from_s, 0.0)
         seconds = max(0.0, min(now, body.ends) - since)
         self.paid_s[body.key] += seconds
-        self.cost[body.key] += seconds / 3600 * self.prices[(body.key, body.cluster)]
+        dear_s = self._at_the_prices_of(body.cluster, since, min(now, body.ends)) if seconds else 0.0
+        self.cost[body.key] += dear_s / 3600 * self.prices[(body.key, body.cluster)]
+
+    def _at_the_prices_of(self, cluster: str, since: float, until: float) -> float:
+        """Seconds of a stretch, each counted as often as the price of the time was times the declared one."""
+        total = until - since
+        for fault in self.scenario.faults:
+            if fault.kind == "price" and fault.where.cluster == cluster:
+                overlap_s = max(0.0, min(until, fault.ends) - max(since, fault.at))
+                total += overlap_s * (fault.where.factor - 1)
+        return total

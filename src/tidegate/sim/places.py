@@ -37,6 +37,7 @@ class Body:
     stopping: bool = False
     exit_code: int | None = None
     detail: str = ""
+    placed: bool = True
     last_seen: tuple[tuple[bool, bool, bool, bool], ReplicaSeen] | None = None
 
     @property
@@ -81,6 +82,8 @@ class Places:
                 body.fails_at = now + startup_s / 2
         if self.gone(action.cluster, faults):
             body.fails_at = now
+        if self._lies(action.cluster, faults) and not self._has_place(body, now, faults):
+            body.placed, body.startup_s = False, math.inf
         self.bodies[action.replica] = body
         self.starts += 1
 
@@ -151,17 +154,29 @@ class Places:
                 amounts = {k: v * fault.where.factor for k, v in amounts.items()}
         return amounts
 
+    def claimed(self, cluster: str, faults: list[Fault]) -> dict[str, float]:
+        """The capacity that it says it has."""
+        factor = math.prod(f.where.factor for f in self._lies(cluster, faults))
+        return {k: v * factor for k, v in self.capacity(cluster, faults).items()}
+
+    def _lies(self, cluster: str, faults: list[Fault]) -> list[Fault]:
+        return [f for f in faults if f.kind == "lie" and f.where.cluster == cluster]
+
+    def _has_place(self, body: Body, now: float, faults: list[Fault]) -> bool:
+        used, capacity = self.used(body.cluster, now), self.capacity(body.cluster, faults)
+        return all(used.get(k, 0.0) + a <= capacity.get(k, 0.0) for k, a in body.amounts.items())
+
     def used(self, cluster: str, now: float) -> dict[str, float]:
         total: dict[str, float] = {}
         for body in self.bodies.values():
-            if body.cluster == cluster and body.runs(now):
+            if body.cluster == cluster and body.placed and body.runs(now):
                 for k, amount in body.amounts.items():
                     total[k] = total.get(k, 0.0) + amount
         return total
 
     def seen_clusters(self, now: float, faults: list[Fault]) -> dict[str, ClusterSeen]:
         return {
-            name: ClusterSeen(self.capacity(name, faults), self.used(name, now))
+            name: ClusterSeen(self.claimed(name, faults), self.used(name, now))
             for name in self.clusters
             if not self.hidden(name, faults)
         }
@@ -190,9 +205,18 @@ class Places:
             readiness=Verdict.PASS if prepared else Verdict.UNKNOWN,
             liveness=Verdict.PASS if up else Verdict.UNKNOWN,
             detail=body.detail,
+            placed=body.placed,
         )
         body.last_seen = (stage, seen)
         return seen
+
+
+def costing(cluster: Cluster, factor: float) -> Cluster:
+    """A cluster at `factor` times its prices."""
+    price = cluster.spec.price
+    gpu = {kind: p * factor for kind, p in price.gpu.items()}
+    dearer = price.model_copy(update={"cpu": price.cpu * factor, "memory": price.memory * factor, "gpu": gpu})
+    return cluster.model_copy(update={"spec": cluster.spec.model_copy(update={"price": dearer})})
 
 
 def address(replica: str) -> str:

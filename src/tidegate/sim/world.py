@@ -28,7 +28,7 @@ from tidegate.sim.engine import Pool
 from tidegate.sim.faults import Fault
 from tidegate.sim.front import Front
 from tidegate.sim.ledger import Ledger
-from tidegate.sim.places import Body, Places
+from tidegate.sim.places import Body, Places, costing
 from tidegate.sim.requests import Requests
 from tidegate.sim.result import Result
 from tidegate.sim.scenario import Scenario
@@ -96,7 +96,7 @@ class World:
             clusters=self.places.seen_clusters(self.now, faults),
             gateway=None if blind else self.front.seen(),
         )
-        decided = self._tick(observed)
+        decided = self._tick(self._specs(faults), observed)
         scene = checks.Scene(self.declared, decided, self.places, self.front, faults, self.now)
         checks.check(scene, self.scenario.repeat)
         self.ledger.note(self.now, stats, decided)
@@ -106,15 +106,27 @@ class World:
             self._obey(action, faults)
         return decided
 
-    def _tick(self, observed: Observed) -> Tick:
+    def _specs(self, faults: list[Fault]) -> Specs:
+        """What is declared, at the prices of the moment."""
+        specs = self.declared
+        dearer = [f for f in faults if f.kind == "price"]
+        if not dearer:
+            return specs
+        clusters = {c.name: c for c in specs.clusters}
+        for fault in dearer:
+            name, factor = fault.where.cluster or "", fault.where.factor
+            clusters[name] = costing(clusters[name], factor)
+        return replace(specs, clusters=tuple(clusters.values()))
+
+    def _tick(self, specs: Specs, observed: Observed) -> Tick:
         chosen = self.scenario.scale
         if chosen is None:
-            return tick(self.declared, observed, self.memory)
+            return tick(specs, observed, self.memory)
 
         def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
             return chosen[inp.spec.key](inp, memory)
 
-        return tick(self.declared, observed, self.memory, scale=scale)
+        return tick(specs, observed, self.memory, scale=scale)
 
     def _obey(self, action: Action, faults: list[Fault]) -> None:
         match action:
