@@ -19,6 +19,7 @@ from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule
 from tidegate.model.snapshot import Server, Snapshot
 from tidegate.spec.access import Access
+from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.service import Accepts, Match, Range, Route
 from tidegate.spec.tls import ReplicaTls
 
@@ -77,6 +78,14 @@ CASES["tls"] = snapshot(
     FACE,
     service(pool("ocr", servers=(NEAR,), tls=MUTUAL), name="ocr"),
     service(pool("any", servers=(Server("any-1", "h:1", 1),), tls=ReplicaTls(verify=False)), name="any"),
+)
+CASES["media-by-url"] = snapshot(
+    service(
+        pool(name="large", match=Match(pixels=Range(min=10e6))),
+        pool(),
+        accepts=Accepts(pixels=50_000_000),
+        media_by_url=MediaByUrl(fields=("image_url", "url"), hosts=("*.example.org",)),
+    )
 )
 SETTINGS_OF = {"tls": replace(SETTINGS, listen_port=8443, tls=TLS)}
 

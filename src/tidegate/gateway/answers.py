@@ -43,6 +43,8 @@ MEDIA = {
     422: Answer(422, _CODE, "The media of this request cannot be used: missing, broken or contradictory."),
 }
 
+MEDIA_URL_BUSY = Answer(503, "media_url_busy", "The media of this request could not be looked at. Try again later.", 1)
+
 # What the proxy answers by itself, by status. A 503 here means that the wait in the queue was longer than allowed, or
 # that no replica could be reached.
 BY_STATUS = (

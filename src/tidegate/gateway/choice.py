@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tidegate.gateway import screening
-from tidegate.gateway.answers import MEDIA, returned
+from tidegate.gateway import by_url, screening
+from tidegate.gateway.answers import MEDIA, MEDIA_URL_BUSY, returned
 from tidegate.gateway.names import backend_name
 from tidegate.gateway.screening import MediaLimits
+from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import quoted
 from tidegate.model.snapshot import ServiceRoute, Snapshot
 from tidegate.spec.service import Accepts, Match, Range
@@ -51,7 +52,7 @@ _STATUS = {
 
 def screened(service: ServiceRoute) -> bool:
     """Whether the media of its requests have to be read: it limits them, or a pool is chosen by them."""
-    if service.accepts != Accepts():
+    if service.accepts != Accepts() or service.media_by_url is not None:
         return True
     return any(_needs_media(p.match) for p in service.pools if p.match is not None)
 
@@ -60,11 +61,11 @@ def any_screened(snapshot: Snapshot) -> bool:
     return any(screened(s) for s in snapshot.services)
 
 
-def choice_lines(snapshot: Snapshot) -> Iterator[str]:
+def choice_lines(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     """The lines for all services. Those with one pool and no limits cost one look into a map."""
     yield "http-request set-var(txn.pool) var(txn.service),map_str(pools.map)"
     yield "http-request set-var(txn.size) req.body_size"
-    yield from _screen(snapshot)
+    yield from _screen(snapshot, settings)
     for service in snapshot.services:
         yield from _pools(service)
 
@@ -90,7 +91,7 @@ def _needs_media(match: Match) -> bool:
     return bool(match.pixels or match.seconds or match.frames or kinds & set(_SCREENED_KINDS))
 
 
-def _screen(snapshot: Snapshot) -> Iterator[str]:
+def _screen(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     """Services with the same limits share their lines: the number of lines follows the number of different limits."""
     groups: dict[MediaLimits, list[str]] = {}
     for service in snapshot.services:
@@ -99,12 +100,16 @@ def _screen(snapshot: Snapshot) -> Iterator[str]:
     wanted = ("kind", "type", "pixels", "frames", "milliseconds", "total_pixels", "total_frames", "total_milliseconds")
     for limits, names in groups.items():
         yield from screening.screen_lines(limits, f"{{ var(txn.service) -m str {' '.join(names)} }}", wanted)
+    for service in snapshot.services:
+        yield from by_url.screen_lines(service, _limits(service.accepts), wanted, settings)
     if groups:
         yield "http-request set-var-fmt(txn.media_mime) %[var(txn.media_kind)]/%[var(txn.media_type)]"
         refused = "{ var(txn.media_code) -m found } !{ var(txn.media_code) -m str ok }"
         for status in sorted({*_STATUS.values()}):
             codes = " ".join(code for code, s in _STATUS.items() if s == status)
             yield f"http-request return {returned(MEDIA[status])} if {{ var(txn.media_code) -m str {codes} }}"
+        if by_url.used(snapshot):
+            yield f"http-request return {returned(MEDIA_URL_BUSY)} if {{ var(txn.media_code) -m str media_url_busy }}"
         yield f"http-request return {returned(MEDIA[422])} if {refused}"
 
 

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import access, answers, sharing, upstream
+from tidegate.gateway import access, answers, by_url, sharing, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
@@ -119,6 +119,7 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> 
         yield f"tune.stick-counters {access.COUNTERS}"
     if any_screened(snapshot):
         yield from screen_lines()
+        yield from by_url.load_lines(snapshot)
 
 
 def _defaults(settings: GatewaySettings) -> Iterator[str]:
@@ -165,7 +166,7 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield from sharing.class_lines(snapshot)
     yield from _whole_body(snapshot, lanes, settings)
     yield ""
-    yield from choice_lines(snapshot)
+    yield from choice_lines(snapshot, settings)
     yield from fallback_lines(snapshot)
     yield "use_backend %[var(txn.pool)]"
 

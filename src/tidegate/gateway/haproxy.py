@@ -13,12 +13,13 @@ from functools import cached_property
 
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import GatewayError
-from tidegate.gateway import access, binary, upstream
+from tidegate.gateway import access, binary, by_url, upstream
 from tidegate.gateway.accounts import Accounts
 from tidegate.gateway.admissions import Admissions
 from tidegate.gateway.certificates import Certificates
 from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
+from tidegate.gateway.helper import Helper
 from tidegate.gateway.instance import Instance
 from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
@@ -54,6 +55,11 @@ class HaproxyGateway:
         self._certificates = Certificates(self.settings.tls, self.settings.state_directory)
         self._admissions = Admissions(self.settings.state_directory)
         self._accounts = Accounts()
+        self._helper = Helper(
+            self.settings.state_directory,
+            self.settings.state_directory / by_url.RULES,
+            self.settings.socket(by_url.SOCKET),
+        )
         self._meter = Meter()
         self._refusals = Refusals()
         self._ledger = Ledger()
@@ -170,7 +176,7 @@ class HaproxyGateway:
             async with self._busy:
                 pass
             await self.main.process.stop(self.settings.stop_grace_s)
-            await asyncio.gather(*(lane.process.stop(0.5) for lane in self._every_lane()))
+            await asyncio.gather(*(lane.process.stop(0.5) for lane in self._every_lane()), self._helper.stop())
             if self.settings.socket_folder != self.settings.state_directory:
                 shutil.rmtree(self.settings.socket_folder, ignore_errors=True)
         for descriptor in (self._pipe, self._folder_lock):
@@ -238,6 +244,7 @@ class HaproxyGateway:
     async def _follow(self, snapshot: Snapshot) -> None:
         snapshot = upstream.without(snapshot, self._certificates.want(upstream.files(snapshot)))
         await self._revive()
+        self._helper.follow(by_url.rules_json(snapshot), by_url.used(snapshot))
         numbers = number_servers(snapshot, self._numbers)
         # A pool that once followed weights goes on doing so: going back would cost a reload and gain nothing.
         kept = {name: how for name, how in self._balances.items() if how == "roundrobin"}
@@ -323,6 +330,8 @@ class HaproxyGateway:
         while True:
             await asyncio.sleep(_PUMP_S)
             self._pump()
+            with contextlib.suppress(OSError):
+                self._helper.revive()
             if any(i.pid() is None for i in (self.main, *self.lanes.values())):
                 with contextlib.suppress(GatewayError):
                     async with self._busy:

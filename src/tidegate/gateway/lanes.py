@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tidegate.gateway import answers
+from tidegate.gateway import answers, by_url
 from tidegate.gateway.answers import http_error
 from tidegate.gateway.choice import any_screened, choice_lines
 from tidegate.gateway.names import POOLS_MAP, pools_map
@@ -73,6 +73,7 @@ def _global(size: int, snapshot: Snapshot, settings: GatewaySettings, longest_s:
     yield "lua-load-per-thread gateway.lua"
     if any_screened(snapshot):
         yield from screen_lines()
+        yield from by_url.load_lines(snapshot)
 
 
 def _defaults(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
@@ -97,7 +98,7 @@ def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Itera
     yield "http-request use-service lua.refuse_body if { req.body_size,sub(txn.limit) gt 0 }"
     yield "http-request set-header x-tidegate-whole %[date(0,us)]"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
-    yield from choice_lines(snapshot)
+    yield from choice_lines(snapshot, settings)
     yield "http-request set-header x-tidegate-choice %[var(txn.pool)]"
     yield "default_backend staged"
 

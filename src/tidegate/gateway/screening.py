@@ -205,8 +205,15 @@ def screen_lines(limits: MediaLimits, condition: str = "", variables: Collection
     lines += [
         f"http-request unset-var(txn.media_head){when}",
         f"http-request lua.media_body {text}{whole}",
-        f"http-request set-var(txn.media_code) var(txn.media),field(1,:){when}",
+        *fact_lines(condition, variables),
     ]
+    return tuple(lines)
+
+
+def fact_lines(condition: str = "", variables: Collection[str] = ()) -> tuple[str, ...]:
+    """From the record in `txn.media` to `txn.media_code`, the variables asked for, and the `x-media-*` headers."""
+    when = f" if {condition}" if condition else ""
+    lines = [f"http-request set-var(txn.media_code) var(txn.media),field(1,:){when}"]
     for name in variables:
         number = ",add(0)" if name in _INTEGERS else ""
         lines.append(f"http-request set-var(txn.media_{name}) {media_sample(name)}{number}{when}")

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from tidegate.spec.access import Access
+from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.resolve import PoolKey
 from tidegate.spec.service import Accepts, Match, Route
 from tidegate.spec.tls import ReplicaTls
@@ -56,6 +57,7 @@ class ServiceRoute:
     retry: bool
     accepts: Accepts = Accepts()
     access: Access | None = None
+    media_by_url: MediaByUrl | None = None
 
 
 @dataclass(frozen=True, slots=True)

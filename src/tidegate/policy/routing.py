@@ -60,6 +60,7 @@ def _service(
         retry=service.spec.idempotent,
         accepts=service.spec.accepts,
         access=service.spec.access,
+        media_by_url=service.spec.mediaByUrl,
     )
 
 

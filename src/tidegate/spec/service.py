@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from tidegate.base.units import Bytes, CountOrRatio, Ratio, Seconds, count_of
 from tidegate.base.wording import shown
 from tidegate.spec.access import Access
+from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.common import (
     API_VERSION,
     DirectoryPath,
@@ -343,6 +344,9 @@ class MediaServiceSpec(Strict):
     queue: Queue = Field(default=Queue(), description="the queue at the gateway")
     accepts: Accepts = Field(default=Accepts(), description="what media it takes; the gateway refuses others")
     access: Access | None = Field(default=None, description="who may use it; default: everybody who can reach it")
+    mediaByUrl: MediaByUrl | None = Field(
+        default=None, description="media named by URL in JSON are fetched in part and screened; default: not looked at"
+    )
     tls: ReplicaTls | None = Field(default=None, description="its replicas speak TLS; default: plain HTTP")
     idempotent: Flag = Field(default=True, description="a request may be sent again to another replica if one dies")
     uses: tuple[Name, ...] = Field(default=(), description="services it calls through the gateway")
