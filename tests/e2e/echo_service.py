@@ -2,7 +2,8 @@
 
 GET /: {"replica", "pid", "version"}; ?sleep=S waits first. POST /: the length of the body. GET /die ends the process.
 START_S delays the port, FAIL_HEALTH=1 makes /healthz answer 500, ERRORS=0.05 makes that share of the other answers 500,
-SLOWER_S adds seconds to each, WRONG=1 makes `verify.py` find a wrong answer.
+SLOWER_S adds seconds to each, WRONG=1 makes `verify.py` find a wrong answer. ECHO_FAULTS names a JSON file, read at
+each request: by replica id {"times": how many times longer `sleep` is, "error": true for 500}.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 REPLICA = os.environ.get("TIDEGATE_REPLICA", "")
+
+
+def fault() -> dict[str, object]:
+    try:
+        with open(os.environ["ECHO_FAULTS"], encoding="utf-8") as file:  # noqa: PTH123
+            return json.load(file).get(REPLICA, {})
+    except (KeyError, OSError, ValueError):
+        return {}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -39,9 +48,12 @@ class Handler(BaseHTTPRequestHandler):
             status = 500
         if url.path == "/die":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif url.path != "/healthz" and random.random() < float(os.environ.get("ERRORS", "0")):
+        wrong = fault() if url.path != "/healthz" else {}
+        if wrong.get("error") or (url.path != "/healthz" and random.random() < float(os.environ.get("ERRORS", "0"))):
             status = 500
-        time.sleep(float(query.get("sleep", ["0"])[0]) + float(os.environ.get("SLOWER_S", "0")))
+        time.sleep(
+            float(query.get("sleep", ["0"])[0]) * float(wrong.get("times", 1)) + float(os.environ.get("SLOWER_S", "0"))
+        )
         body = {"replica": REPLICA, "pid": os.getpid(), "version": os.environ.get("VERSION", "1"), "got": got}
         body |= {"wrong": bool(os.environ.get("WRONG"))}
         text = json.dumps(body).encode()

@@ -57,6 +57,7 @@ class System:
         self.folder = folder
         self.state = folder / "state"
         self.manifests = folder / "manifests.yaml"
+        self.faults = folder / "faults.json"
         self.write(*manifests)
         self.port, self.page_port, self.metrics_port = free_ports(3)
         self.process: subprocess.Popen[bytes] | None = None
@@ -91,6 +92,7 @@ class System:
             "PYTHONPATH": source,
             "TIDEGATE_HOME": str(self.state),
             "TIDEGATE_METRICS_PORT": str(self.metrics_port),
+            "TIDEGATE_FAULTS": str(self.faults),
         }
 
     # -- looking -------------------------------------------------------------------------------------------------

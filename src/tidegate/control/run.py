@@ -30,6 +30,7 @@ from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.memory import Memory
 from tidegate.model.status import Status
 from tidegate.probes.prober import AsyncProber
+from tidegate.runtimes.faulty import FaultyRuntime
 from tidegate.runtimes.local.runtime import LocalRuntime
 from tidegate.runtimes.protocol import Runtime
 from tidegate.runtimes.static import StaticRuntime
@@ -109,11 +110,16 @@ def _assemble(
         clock=clock,
         where=Addresses(gateway.settings.url, ""),
         tick_s=settings.tick_s,
-        connect=lambda cluster: connect(cluster, settings.state, clock, wake.set),
+        connect=lambda cluster: _faulty(connect(cluster, settings.state, clock, wake.set), settings, clock),
         check=lambda manifests: together(manifests).specs,
         on_status=on_status,
         wake=wake,
     )
+
+
+def _faulty(runtime: Runtime, settings: Settings, clock: Clock) -> Runtime:
+    """With the faults that somebody wants to try out, when there are any."""
+    return FaultyRuntime(runtime, settings.faults, clock) if settings.faults else runtime
 
 
 def connect(cluster: Cluster, state: Path, clock: Clock, on_change: Callable[[], None]) -> Runtime:

@@ -22,7 +22,7 @@ class Settings:
     own metrics, both on `management_host`. All addresses are loopback unless told otherwise. `tick_s` is the longest
     time between two looks; events bring the next look forward. `token` opens management beyond loopback; without one
     it is kept in the state folder (see `control.token`). `database` is an SQLAlchemy URL, empty for SQLite in the
-    state folder.
+    state folder. `faults` is a file of faults of clusters to try out (see `runtimes.faulty`).
 
     `tls_cert` and `tls_key` are PEM files, the first key for the first certificate, and so on; without keys, each
     certificate's file holds its own. With a certificate the gateway speaks only TLS, `redirect_port` sends plain HTTP
@@ -40,6 +40,7 @@ class Settings:
     token: str = ""
     database: str = ""
     drain_s: float = 60.0
+    faults: Path | None = None
     tls_cert: tuple[Path, ...] = ()
     tls_key: tuple[Path, ...] = ()
     tls_client_ca: Path | None = None
@@ -85,6 +86,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "metrics_port": int,
     "token": str,
     "database": str,
+    "faults": Path,
     "tls_cert": _paths,
     "tls_key": _paths,
     "tls_client_ca": Path,
