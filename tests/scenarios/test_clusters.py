@@ -31,14 +31,14 @@ class Watched(World):
         self.log.append((self.now, decided))
         return decided
 
-    def _tick(self, specs, observed):  # type: ignore[no-untyped-def]
+    def _tick(self, observed):  # type: ignore[no-untyped-def]
         counts: dict[str, int] = {}
         for name, server in observed.gateway.servers.items() if observed.gateway else ():
             if name in self.places.bodies:
                 where = self.places.bodies[name].cluster
                 counts[where] = counts.get(where, 0) + server.finished
         self.answered.append((self.now, counts))
-        return super()._tick(specs, observed)
+        return super()._tick(observed)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

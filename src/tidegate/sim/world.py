@@ -96,7 +96,7 @@ class World:
             clusters=self.places.seen_clusters(self.now, faults),
             gateway=None if blind else self.front.seen(),
         )
-        decided = self._tick(self._specs(faults), observed)
+        decided = self._tick(observed)
         scene = checks.Scene(self.declared, decided, self.places, self.front, faults, self.now)
         checks.check(scene, self.scenario.repeat)
         self.ledger.note(self.now, stats, decided)
@@ -106,10 +106,10 @@ class World:
             self._obey(action, faults)
         return decided
 
-    def _specs(self, faults: list[Fault]) -> Specs:
+    def _specs(self) -> Specs:
         """What is declared, at the prices of the moment."""
         specs = self.declared
-        dearer = [f for f in faults if f.kind == "price"]
+        dearer = [f for f in self.scenario.faults if f.kind == "price" and f.on(self.now)]
         if not dearer:
             return specs
         clusters = {c.name: c for c in specs.clusters}
@@ -118,8 +118,8 @@ class World:
             clusters[name] = costing(clusters[name], factor)
         return replace(specs, clusters=tuple(clusters.values()))
 
-    def _tick(self, specs: Specs, observed: Observed) -> Tick:
-        chosen = self.scenario.scale
+    def _tick(self, observed: Observed) -> Tick:
+        specs, chosen = self._specs(), self.scenario.scale
         if chosen is None:
             return tick(specs, observed, self.memory)
 
