@@ -6,7 +6,8 @@ The ways run one after the other in each round, so that a noisy neighbour meets 
 counts. The replicas are an HAProxy that reads the whole body and answers 200: they cost less than any service would,
 so differences between the ways show most. The plain proxies have the same program, threads, whole-body buffering and
 limit per server, and nothing else: no routing, no log, no retries. One has buffers for 16 MiB bodies, as the Tidegate
-it stands beside accepts them, the other the small ones Tidegate uses for this body. Needs wrk.
+it stands beside accepts them, the other the small ones Tidegate uses for this body. nginx buffers whole bodies, too.
+Needs wrk; nginx is measured if it is installed (Debian: apt-get install wrk nginx-light).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+from nginx import installed, nginx
 
 from tidegate.gateway import binary
 from tidegate.gateway.haproxy import HaproxyGateway
@@ -157,9 +159,11 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     buffers = {"HAProxy, 16 MiB buffers": MOST + BUFFER_MARGIN, "HAProxy, small buffers": small}
     plain_ports = {way: free_port() for way in buffers}
     port = free_port()
+    nginx_port = free_port()
     urls = {
         "direct": f"http://127.0.0.1:{ports[0]}/",
         **{way: f"http://127.0.0.1:{p}/" for way, p in plain_ports.items()},
+        **({"nginx": f"http://127.0.0.1:{nginx_port}/"} if installed() else {}),
         "tidegate": f"http://127.0.0.1:{port}/face",
         "tidegate, screening": f"http://127.0.0.1:{port}/screened",
     }
@@ -170,6 +174,9 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
             for i, (way, buffer) in enumerate(buffers.items()):
                 text = plain(plain_ports[way], ports, buffer)
                 pids[way] = [stack.enter_context(proxy(folder, f"plain-{i}", text)).pid]
+            if installed():
+                master = psutil.Process(stack.enter_context(nginx(folder, nginx_port, ports)).pid)
+                pids["nginx"] = [c.pid for c in master.children()]
             async with tidegate(folder / "gateway", port, ports) as gateway:
                 masters = [gateway.main, *gateway.lanes.values()]
                 pids["tidegate"] = [c.pid for m in masters for c in psutil.Process(m.pid()).children()]

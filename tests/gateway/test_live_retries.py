@@ -111,3 +111,31 @@ async def test_clients_that_leave_are_no_failures_and_give_their_slot_back(tmp_p
         assert (await here.client.get("/face", timeout=2.0)).status_code == 200
         await until(lambda: counted(here, total, "finished", 1))
         assert total == {"arrivals": 3, "finished": 1, "failed": 0, "gave_up": 2, "refused": 0}
+
+
+async def test_a_new_replica_of_several_slots_gets_them_one_after_the_other(tmp_path: Path):
+    async with world(tmp_path) as here:
+        over = asyncio.Event()
+
+        async def until_over(_: Replica, __: Seen) -> tuple[int, bytes]:
+            await over.wait()
+            return 200, b""
+
+        first, second = [await here.replica(name, answer=until_over) for name in ("face-1", "face-2")]
+        await here.gateway.publish(face(first.server(slots=4), queue_max_wait_s=20.0))
+        asked = [asyncio.create_task(here.client.get("/face", timeout=30.0)) for _ in range(12)]
+
+        async def all_slots(replica: Replica) -> bool:
+            return replica.busy == 4
+
+        await until(lambda: all_slots(first))  # the only one: it gets all at once
+        await here.gateway.publish(face(first.server(slots=4), second.server(slots=4), queue_max_wait_s=20.0))
+
+        async def some() -> bool:
+            return second.busy > 0
+
+        await until(some)
+        assert second.busy < 4
+        await until(lambda: all_slots(second), 9.0)
+        over.set()
+        assert {a.status_code for a in await asyncio.gather(*asked)} == {200}

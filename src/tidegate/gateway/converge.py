@@ -32,11 +32,13 @@ def commands(
 
 def _pool(backend: str, pool: PoolRoute, numbers: Mapping[str, int], actual: BackendRow) -> Iterator[str]:
     wanted = {s.replica for s in pool.servers}
+    others = any(row.up and not row.closed for row in actual.servers.values())
     # New servers first: capacity is added before it is taken away.
     for server in pool.servers:
         row = actual.servers.get(server.replica)
         if row is None:
-            yield from _add(backend, server, server_parameters(server, numbers[server.replica], pool.tls))
+            number = numbers[server.replica]
+            yield from _add(backend, server, server_parameters(server, number, pool.tls, slowly=others))
         else:
             yield from _adjust(f"{backend}/{row.name}", server, row)
     for row in actual.servers.values():

@@ -45,10 +45,13 @@ def pool_key(backend: str) -> PoolKey | None:
     return PoolKey(service, pool) if dot else None
 
 
-def server_parameters(server: Server, number: int, tls: ReplicaTls | None = None) -> str:
-    """What follows the name in a `server` line and in `add server`: the same text, so both mean the same."""
+def server_parameters(server: Server, number: int, tls: ReplicaTls | None = None, *, slowly: bool = True) -> str:
+    """What follows the name in a `server` line and in `add server`: the same text, so both mean the same.
+
+    `slowly` false is for a replica that nobody stands in for: it gets all its slots at once.
+    """
     text = f"{server.address} id {number} maxconn {server.slots} weight {min(server.weight, 256)} {_CHECK}"
-    slow = f" {_SLOW_START}" if server.slots > 1 else ""
+    slow = f" {_SLOW_START}" if server.slots > 1 and slowly else ""
     return f"{text}{slow}{server_options(tls)}"
 
 
