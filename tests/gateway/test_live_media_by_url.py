@@ -14,6 +14,7 @@ from PIL import Image
 
 from fetch.origin import Origin, answer
 from gateway.world import Replica, World, pool, service, snapshot, until, world
+from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.service import Accepts, Match, Range
 
@@ -165,5 +166,11 @@ async def test_a_helper_that_ends_is_started_again_and_goes_with_the_last_servic
 
         await until(served, 15)
         assert statuses <= {200, 503}, "never passed on unseen"
+        again = helper.pid()
+        await here.gateway.close(stop=False)
+        here.gateway = HaproxyGateway(here.gateway.settings)
+        await here.gateway.start()
+        helper = here.gateway._helper
+        assert helper.pid() == again, "it outlives the control process, and the next one finds it"
         await here.gateway.publish(snapshot(service(pool())))
         await until(lambda: asyncio.sleep(0, helper.pid() is None))

@@ -19,6 +19,7 @@ from PIL import Image
 from gateway.pki import authority, written
 from gateway.world import World, free_port, pool, service, snapshot, until, world
 from tidegate.base.errors import GatewayError
+from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.spec.service import Accepts, Match, Range, Route
 
@@ -229,6 +230,41 @@ async def test_only_clients_with_a_certificate_are_let_in_when_an_authority_is_n
         async with client(here, ca, http2=False) as stranger:
             with pytest.raises((httpx.TransportError, ssl.SSLError)):
                 await stranger.get("/face")
+
+
+async def test_other_authorities_of_clients_are_taken_over_while_it_runs(
+    tmp_path: Path, ca: trustme.CA, files: CertificateFiles
+):
+    old, new = trustme.CA(), trustme.CA()
+    trusted = authority(tmp_path / "pki", old, "clients")
+
+    async def let_in(here: World, clients: trustme.CA) -> bool:
+        context = trusting(ca)
+        clients.issue_cert("camera-7@example.org").configure_cert(context)
+        try:
+            async with client(here, ca, http2=False, context=context) as https:
+                return (await https.get("/.tidegate/healthz")).status_code == 200
+        except (httpx.TransportError, ssl.SSLError):
+            return False
+
+    async with secure(tmp_path, tls(files, client_ca=trusted)) as here:
+        assert [await let_in(here, clients) for clients in (old, new)] == [True, False]
+        authority(tmp_path / "pki", new, "clients")
+        await here.gateway.observe()
+        assert [await let_in(here, clients) for clients in (old, new)] == [False, True]
+
+
+async def test_the_next_driver_brings_what_was_renewed_while_there_was_none(
+    tmp_path: Path, ca: trustme.CA, files: CertificateFiles
+):
+    async with secure(tmp_path, tls(files)) as here:
+        await here.gateway.publish(snapshot())
+        await here.gateway.close(stop=False)
+        written(tmp_path / "pki", ca.issue_cert("127.0.0.1", "renewed.example.org"))
+        here.gateway = HaproxyGateway(here.gateway.settings)
+        await here.gateway.start()
+        seen, _ = await here.gateway.observe()
+        assert seen.certificates[0].names[-1] == "renewed.example.org"
 
 
 async def test_what_a_client_came_by_is_kept_over_a_reload(tmp_path: Path, ca: trustme.CA, files: CertificateFiles):

@@ -52,6 +52,27 @@ def test_the_blame_for_each_end(termination: str, status: int, assigned: bool, e
     assert outcome(termination, status, assigned) is expected
 
 
+def test_refusals_are_counted_by_code_and_the_proxys_own_requests_are_not():
+    meter = Meter()
+    meter.feed(line(backend="public", server="<NOSRV>", status=400, termination="LR--", refused="bad_path"))
+    meter.feed(line(backend="public", server="<NOSRV>", status=400, termination="PR--"))
+    meter.feed(line(backend="public", server="<NOSRV>", status=408, termination="cR--"))
+    meter.feed(line(status=503, server="<NOSRV>", termination="sQ--", refused="no_capacity"))
+    meter.feed(line(status=404))
+    meter.feed(b"10.0.0.1:5 [28/Nov/2026:09:01:59.699] public/1: SSL handshake failure\n")
+    meter.feed(
+        b'-:- [28/Nov/2026:09:01:59.699] <HTTPCLIENT> -/- 2/0/0/71/71 200 1110 - - ---- 1/0/0/0/0 0/0 {} "POST /"\n'
+    )
+    assert dict(meter.refusals) == {
+        "bad_path": 1,
+        "bad_request": 1,
+        "header_timeout": 1,
+        "no_capacity": 1,
+        "tls_handshake": 1,
+    }
+    assert set(meter.take()) == {"face.default"}
+
+
 def test_times_are_taken_apart():
     meter = Meter()
     meter.promises_ms = {"face.default": 800.0}

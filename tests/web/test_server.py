@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import stat
 
 import httpx
 import pytest
+import trustme
 
+from gateway.pki import written
 from tidegate.base.errors import ControlError
+from tidegate.web import secure
 from tidegate.web.server import STOP_WITHIN_S, Listen, serving
 from web.world import FakeControl
 
@@ -90,6 +94,36 @@ async def test_beyond_loopback_everything_but_the_empty_page_needs_the_token():
         assert (await http.get("/v1/status")).status_code == 401
         allowed = await http.get("/v1/status", headers={"authorization": "Bearer s3cret"})
         assert allowed.status_code == 200
+
+
+async def test_a_renewed_certificate_is_served_to_new_connections(tmp_path, monkeypatch):
+    monkeypatch.setattr(secure, "_LOOK_S", 0.05)
+    ca = trustme.CA()
+    files = written(tmp_path, ca.issue_cert("127.0.0.1", "old.example.org"))
+    listen = Listen(host="0.0.0.0", token="s3cret", certificate=files.certificate, key=files.key)
+    async with serving(FakeControl(), listen) as served:
+        assert served.page.startswith("https://")
+        port = int(served.page.rsplit(":", 1)[1].strip("/"))
+        context = ssl.create_default_context()
+        ca.configure_trust(context)
+
+        async def name() -> str:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            names = writer.get_extra_info("peercert")["subjectAltName"]
+            writer.close()
+            return next(value for kind, value in names if kind == "DNS")
+
+        assert await name() == "old.example.org"
+        written(tmp_path, ca.issue_cert("127.0.0.1", "new.example.org"))
+        async with asyncio.timeout(5):
+            while await name() != "new.example.org":
+                await asyncio.sleep(0.02)
+
+
+async def test_a_certificate_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "a.pem").write_text("nothing")
+    said = await refusal_of(Listen(host="0.0.0.0", token="t", certificate=tmp_path / "a.pem"))
+    assert "a.pem cannot be used for the status page" in said
 
 
 def test_a_token_is_not_printed():

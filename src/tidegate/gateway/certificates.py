@@ -98,7 +98,7 @@ class Certificates:
             return  # not yet: the reload that brings TLS comes with the next snapshot
         for command in (f"set ssl {kind} {name} <<\n{self._texts[name].strip()}\n", f"commit ssl {kind} {name}"):
             said = await master.worker(worker, command)
-            if "Transaction" not in said and "Success" not in said:
+            if "transaction" not in said.lower() and "Success" not in said:
                 with contextlib.suppress(GatewayError):
                     await master.worker(worker, f"abort ssl {kind} {name}")
                 raise GatewayError(f"the proxy refused {name}: {' '.join(said.split())}")

@@ -27,6 +27,8 @@ RETRY_STATUS = 425
 # What the proxy's parser answers before any rule runs, by status.
 _BY_PARSER = {"400": "bad_request", "408": "header_timeout", "422": "bad_request"}
 _HANDSHAKE = b"SSL handshake failure"
+# The proxy's own requests, to the helper that fetches media.
+_OWN_REQUEST = b"-:- "
 
 
 class Outcome(Enum):
@@ -119,6 +121,8 @@ class Meter:
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
+            if line.startswith(_OWN_REQUEST):
+                continue
             try:
                 self._count(line.decode("ascii").split(" "))
             except (ValueError, IndexError):

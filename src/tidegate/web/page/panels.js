@@ -38,6 +38,9 @@ function drawGateway(status) {
   const warnings = gateway.warnings ?? []; // an older control process has none
   byId("warnings").hidden = !warnings.length;
   setText(byId("warnings"), warnings.join(". "));
+  const refused = Object.entries(gateway.refused ?? {}).sort(([a], [b]) => a.localeCompare(b));
+  byId("refused").hidden = !refused.length;
+  setText(byId("refused"), `Refused at the gateway: ${refused.map(([code, count]) => `${code} ${count}`).join(", ")}`);
   setText(byId("uptime"), `up ${duration(status.uptime_s)}`);
   setText(byId("version"), `Tidegate ${status.version}${gateway.version ? ` · routing snapshot ${gateway.version}` : ""}`);
 }
