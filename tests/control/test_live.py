@@ -18,6 +18,7 @@ from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
+from tidegate.control.tenancy import Tenancy
 from tidegate.gateway.fake import FakeGateway
 from tidegate.model.actions import Remedy
 from tidegate.model.lifecycle import PHASES
@@ -28,6 +29,7 @@ from tidegate.spec.checks import Manifest
 from tidegate.spec.load import load_data, together
 from tidegate.spec.resolve import Specs
 from tidegate.store.journal import Journal
+from tidegate.store.tenants import TenantStore
 from tidegate.web.ports import NotFound
 
 
@@ -94,6 +96,7 @@ def fakes(tmp_path: Path) -> Iterator[Fakes]:
         observer=observer,
         actor=Actor(observer),
         recorder=Recorder(journal),
+        tenancy=Tenancy(TenantStore(journal), gateway, clock),
         clock=clock,
         where=Addresses("http://gateway", "http://page"),
         tick_s=0.01,

@@ -17,6 +17,7 @@ from tidegate.model.status import (
     ServiceStatus,
     Status,
 )
+from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus, TenantStatus
 from tidegate.web.ports import Change, Diff, Event, Explanation, LogLine, Manifest, NotFound, PoolPreview, Preview
 
 AT = 1_764_000_000.0
@@ -59,6 +60,61 @@ def status(*pools: PoolStatus, at: float = AT, **facts: Any) -> Status:
         "gateway": GatewayStatus("http://127.0.0.1:8080", "9c31f0aa", up=True),
     }
     return Status(at, version="0.1.0", services=services, **(known | facts))
+
+
+def key(**facts: Any) -> KeyStatus:
+    """A key in force that nobody has used."""
+    known = {"hint": "tgk_3fA9", "note": "", "created_at": AT, "expires_at": None, "revoked_at": None}
+    return KeyStatus(**({"id": "k1", "tenant": "acme", "state": "active", "last_used_at": None} | known | facts))
+
+
+TENANCY = TenancyStatus(
+    AT,
+    (
+        TenantStatus(
+            "acme",
+            ("face",),
+            "high",
+            2,
+            20.0,
+            40,
+            8,
+            3,
+            1,
+            900,
+            1000,
+            5 * 2**20,
+            None,
+            AT + 3600,
+            "UTC",
+            False,
+            worked=900,
+            in_time=899,
+            failed=0,
+            gave_up=1,
+            refused={"rate_limited": 7},
+        ),
+        TenantStatus(
+            "batch",
+            ("*",),
+            "low",
+            1,
+            None,
+            None,
+            None,
+            0,
+            0,
+            0,
+            None,
+            0,
+            None,
+            AT + 3600,
+            "UTC",
+            False,
+        ),
+    ),
+    {"key_missing": 2},
+)
 
 
 @dataclass
@@ -146,6 +202,22 @@ class FakeControl:
     async def rollout(self, service: str, verb: str) -> str:
         await self._call("rollout", service, verb)
         return f"{service}: {verb}"
+
+    async def tenants(self) -> TenancyStatus:
+        await self._call()
+        return TENANCY
+
+    async def keys(self) -> tuple[KeyStatus, ...]:
+        await self._call()
+        return (key(), key(id="k2", state="revoked", revoked_at=AT), key(id="k3", state="no tenant"))
+
+    async def add_key(self, tenant: str, *, note: str, expires_s: float | None) -> NewKey:
+        await self._call("add_key", tenant, note, expires_s)
+        return NewKey(key(tenant=tenant, note=note), "tgk_secret")
+
+    async def revoke_key(self, key_id: str) -> KeyStatus:
+        await self._call("revoke_key", key_id)
+        return key(id=key_id, state="revoked", revoked_at=AT)
 
     async def down(self) -> None:
         await self._call("down")

@@ -22,6 +22,7 @@ from tidegate.model.status import Status, parse_status
 
 if TYPE_CHECKING:
     from tidegate.model.outlook import Outlook
+    from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
     from tidegate.spec.checks import Manifest
     from tidegate.web.ports import Diff, Event, Explanation, LogLine, Preview
 
@@ -96,6 +97,30 @@ class Client:
     def rollout(self, service: str, verb: str) -> str:
         """Pause, resume, promote, undo or retry the rollout of a service; what will happen, in a sentence."""
         return _message(self._ask("POST", "/v1/rollout", {"service": service, "verb": verb}))
+
+    def tenants(self) -> TenancyStatus:
+        """Every tenant: limits, use, quota left, refusals."""
+        from tidegate.model.tenancy import TenancyStatus
+
+        return _read(TenancyStatus, self._ask("GET", "/v1/tenants"))
+
+    def key_list(self) -> tuple[KeyStatus, ...]:
+        """Every key there ever was, oldest first."""
+        from tidegate.model.tenancy import KeyStatus
+
+        return _read(tuple[KeyStatus, ...], self._ask("GET", "/v1/keys"))
+
+    def add_key(self, tenant: str, note: str, expires_s: float | None) -> NewKey:
+        """A new key, in force; its text is told this once."""
+        from tidegate.model.tenancy import NewKey
+
+        return _read(NewKey, self._ask("POST", "/v1/keys", {"tenant": tenant, "note": note, "expires_s": expires_s}))
+
+    def revoke_key(self, key_id: str) -> KeyStatus:
+        """Take a key out of force."""
+        from tidegate.model.tenancy import KeyStatus
+
+        return _read(KeyStatus, self._ask("POST", "/v1/keys/revoke", {"id": key_id}))
 
     def down(self) -> str:
         """Begin to stop everything."""

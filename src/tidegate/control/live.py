@@ -13,18 +13,22 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tidegate.base.clock import Clock
+from tidegate.base.errors import GatewayError, StoreError
 from tidegate.control import diff, rollouts
 from tidegate.control.act import Actor
 from tidegate.control.decide import decide
+from tidegate.control.exposure import open_services
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.status import Addresses, Meter, status
+from tidegate.control.tenancy import Tenancy
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Intent, Observed
 from tidegate.model.outlook import Outlook
 from tidegate.model.plan import Tick
 from tidegate.model.status import Status
+from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.policy import whatif
 from tidegate.policy.tick import tick
 from tidegate.runtimes.protocol import Runtime
@@ -45,6 +49,7 @@ class Live:
     observer: Observer
     actor: Actor
     recorder: Recorder
+    tenancy: Tenancy
     clock: Clock
     where: Addresses
     tick_s: float
@@ -61,6 +66,7 @@ class Live:
     ticked: asyncio.Condition = field(default_factory=asyncio.Condition)
     stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: dict[str, Cluster] = field(default_factory=dict)
+    _tenancy_fault: str = ""
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -82,6 +88,7 @@ class Live:
         observed = await self.observer.look(self.intents)
         decided = decide(self.specs, observed, self.memory, emptying=self.emptying)
         self.meter.add(observed.loads, observed.at)
+        await self._count_tenants(observed.at)
         self.recorder.tick(observed, decided, self.memory, self.observer.faults, emptying=self.emptying)
         self.memory = decided.memory
         self.recorder.remember(self.memory, observed.at)
@@ -121,6 +128,12 @@ class Live:
             self._connected.pop(name, None)
             await runtimes.pop(name).close()
 
+    async def _count_tenants(self, at: float) -> None:
+        fault = "" if self.observer.gateway_closed else await self.tenancy.step(self.observer.admission, at)
+        if fault and fault != self._tenancy_fault:
+            self.recorder.fault(at, "tenants", fault)
+        self._tenancy_fault = fault
+
     def _empty(self) -> bool:
         return not self.memory.replicas and (self.last is None or not self.last[0].replicas)
 
@@ -139,7 +152,12 @@ class Live:
         self.specs = specs
         self.observer.know(specs.pools)
         self.wake.set()
-        return Diff(changes)
+        try:
+            await self.tenancy.declare(specs.tenants)
+            notes: tuple[str, ...] = ()
+        except (GatewayError, StoreError) as error:  # the next tick tries again
+            notes = (f"tenants are not in force yet: {error}",)
+        return Diff(changes, (*notes, *open_services(specs, self.where.host)))
 
     async def plan(self, manifests: Sequence[Manifest], *, prune: bool) -> Preview:
         await self._first_tick()
@@ -236,6 +254,22 @@ class Live:
     def _heard(self, key: PoolKey, wish: Intent) -> bool:
         pool = self.memory.pools.get(key)
         return pool is None or pool.rollout.heard_at >= wish.at
+
+    async def tenants(self) -> TenancyStatus:
+        return self.tenancy.status()
+
+    async def keys(self) -> tuple[KeyStatus, ...]:
+        return self.tenancy.key_list()
+
+    async def add_key(self, tenant: str, *, note: str, expires_s: float | None) -> NewKey:
+        made = await self.tenancy.add_key(tenant, note, expires_s)
+        self.recorder.operator(self.clock.wall(), tenant, f"key {made.key.id} added")
+        return made
+
+    async def revoke_key(self, key_id: str) -> KeyStatus:
+        key = await self.tenancy.revoke_key(key_id)
+        self.recorder.operator(self.clock.wall(), key.tenant, f"key {key_id} revoked")
+        return key
 
     async def down(self) -> None:
         self.recorder.operator(self.clock.wall(), "all", "stop everything")

@@ -15,6 +15,7 @@ from tidegate.base.clock import Clock
 from tidegate.base.errors import TidegateError
 from tidegate.control.traffic import Traffic
 from tidegate.gateway.protocol import Gateway
+from tidegate.model.admission import AdmissionSeen
 from tidegate.model.observed import ClusterSeen, GatewaySeen, Intent, Observed, PoolLoad, ReplicaSeen
 from tidegate.probes.protocol import Prober, ProbeTarget, Upstream
 from tidegate.runtimes.protocol import Runtime
@@ -40,6 +41,7 @@ class Observer:
     unstartable: dict[str, ReplicaSeen] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     gateway_closed: bool = False
+    admission: AdmissionSeen = field(default_factory=AdmissionSeen)
     traffic: Traffic = field(default_factory=Traffic)
     _watched: set[str] = field(default_factory=set)
 
@@ -51,6 +53,7 @@ class Observer:
     async def look(self, intents: tuple[Intent, ...]) -> Observed:
         """One observation of everything."""
         self.faults.clear()
+        self.admission = AdmissionSeen()
         names = list(self.runtimes)
         views, (gateway, loads) = await asyncio.gather(
             asyncio.gather(*(self._cluster(name) for name in names)), self._gateway()
@@ -80,7 +83,10 @@ class Observer:
         if self.gateway_closed:
             return GatewaySeen("closed"), {}
         try:
-            return await asyncio.wait_for(self.gateway.observe(), LOOK_S)
+            seen, loads = await asyncio.wait_for(self.gateway.observe(), LOOK_S)
+            # Counts of tenants are for `Tenancy` alone: no policy goes by them, so they are not part of a tick.
+            self.admission = seen.admission
+            return replace(seen, admission=AdmissionSeen()), loads
         except (TidegateError, TimeoutError, OSError) as error:
             self.faults["gateway"] = str(error) or f"no answer within {LOOK_S:g} s"
             return None, {}

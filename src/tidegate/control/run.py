@@ -22,6 +22,7 @@ from tidegate.control.record import Recorder
 from tidegate.control.revisions import recalled
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
+from tidegate.control.tenancy import Tenancy
 from tidegate.control.token import management_token
 from tidegate.control.traffic import Traffic
 from tidegate.gateway.haproxy import HaproxyGateway
@@ -38,6 +39,7 @@ from tidegate.spec.cluster import Cluster
 from tidegate.spec.load import Loaded, together
 from tidegate.spec.resolve import Specs
 from tidegate.store.journal import Journal
+from tidegate.store.tenants import TenantStore
 from tidegate.web.guard import is_loopback
 from tidegate.web.server import Listen, serving
 
@@ -70,9 +72,10 @@ async def serve(
         await gateway.start()
         stack.push_async_callback(gateway.close, stop=False)
         live = _assemble(specs, journal, gateway, settings, clock, on_status)
+        await live.tenancy.open(specs.tenants)
         stack.push_async_callback(_let_go, live)
         served = await stack.enter_async_context(serving(live, _listen(settings)))
-        live.where = Addresses(gateway.settings.url, served.page, _open_doors(settings))
+        live.where = Addresses(gateway.settings.url, served.page, _open_doors(settings), settings.host)
         before = journal.load_specs()
         stored = together(before.manifests).specs if before else Specs()
         live.recorder.applied(clock.wall(), specs, changes(stored, specs))
@@ -107,6 +110,7 @@ def _assemble(
         observer=observer,
         actor=Actor(observer),
         recorder=Recorder(journal),
+        tenancy=Tenancy(TenantStore(journal), gateway, clock),
         clock=clock,
         where=Addresses(gateway.settings.url, ""),
         tick_s=settings.tick_s,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tidegate import __version__
 from tidegate.base.units import count_of
 from tidegate.control.certificates import warnings
+from tidegate.control.exposure import open_services
 from tidegate.control.places import clusters
 from tidegate.model.lifecycle import PHASES, ReplicaState
 from tidegate.model.memory import ReplicaMemory
@@ -65,11 +66,12 @@ def total(loads: Iterable[PoolLoad]) -> PoolLoad:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where things answer: gateway and page; `warnings` are sentences about how."""
+    """Where things answer: gateway and page; `warnings` are sentences about how; the gateway listens on `host`."""
 
     gateway: str
     page: str
     warnings: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
 
 
 def status(
@@ -94,7 +96,7 @@ def status(
             for s in specs.services
         ),
         clusters=clusters(specs, observed, tick, faults),
-        gateway=_gateway(observed, where, faults),
+        gateway=_gateway(specs, observed, where, faults),
         page=where.page,
     )
 
@@ -106,11 +108,11 @@ def url(service: MediaService, gateway: str) -> str:
     return f"{gateway.rstrip('/')}{prefix}{'' if prefix.endswith('/') else '/'}" if gateway else ""
 
 
-def _gateway(observed: Observed, where: Addresses, faults: Mapping[str, str]) -> GatewayStatus:
+def _gateway(specs: Specs, observed: Observed, where: Addresses, faults: Mapping[str, str]) -> GatewayStatus:
     seen, fault = observed.gateway, faults.get("gateway", "")
     if seen is None:
         return GatewayStatus(where.gateway, None, False, fault)
-    said = (*where.warnings, *warnings(seen.certificates, observed.at))
+    said = (*where.warnings, *open_services(specs, where.host), *warnings(seen.certificates, observed.at))
     return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused))
 
 

@@ -90,7 +90,7 @@ class Journal:
             text = None
         if not rows and text is None and not recorded:
             return
-        with self._transaction("written") as connection:
+        with self.transaction("written") as connection:
             if rows:
                 connection.execute(insert(tables.entries), rows)
             if recorded:
@@ -106,7 +106,7 @@ class Journal:
     def save_specs(self, manifests: Sequence[Manifest], *, at: float, entries: Sequence[Entry] = ()) -> int:
         """Make these the declared manifests; returns their revision. `entries` are written with them."""
         text = json.dumps([write_stored(m) for m in manifests])
-        with self._transaction("written") as connection:
+        with self.transaction("written") as connection:
             row = connection.execute(insert(tables.specs).values(at=at, manifests=text))
             if entries:
                 connection.execute(insert(tables.entries), [_row(entry) for entry in entries])
@@ -121,7 +121,7 @@ class Journal:
         self._prune_recordings()
         gone = 0
         column = tables.entries.c
-        with self._transaction("read") as connection:
+        with self.transaction("read") as connection:
             newest = connection.execute(select(func.max(column.id), func.max(column.at))).one()
         if newest[0] is None:
             return 0
@@ -130,7 +130,7 @@ class Journal:
         for condition in (too_many, too_old):
             while True:
                 some = select(column.id).where(condition).limit(CHUNK)
-                with self._transaction("written") as connection:
+                with self.transaction("written") as connection:
                     count = connection.execute(delete(tables.entries).where(column.id.in_(some))).rowcount
                 gone += count
                 if count < CHUNK:
@@ -140,7 +140,7 @@ class Journal:
     def _prune_recordings(self) -> None:
         """Delete the oldest stretches, as many as are too old or too much."""
         column = tables.recordings.c
-        with self._transaction("written") as connection:
+        with self.transaction("written") as connection:
             newest, total = connection.execute(select(func.max(column.until), func.sum(column.bytes))).one()
             if newest is None:
                 return
@@ -164,12 +164,12 @@ class Journal:
         after = 0
         if since is not None:
             begins = select(func.max(column.id)).where(column.anew, column.at <= since)
-            with self._transaction("read") as connection:
+            with self.transaction("read") as connection:
                 after = int(connection.execute(begins).scalar_one_or_none() or 1) - 1
         if until is not None:
             query = query.where(column.at < until)
         while True:
-            with self._transaction("read") as connection:
+            with self.transaction("read") as connection:
                 rows = connection.execute(query.where(column.id > after).order_by(column.id).limit(100)).all()
             for row in rows:
                 yield Stretch(row.at, row.until, row.ticks, row.anew, row.data)
@@ -181,7 +181,7 @@ class Journal:
         """How much is recorded: ticks, bytes, seconds from the first to the last."""
         column = tables.recordings.c
         what = select(func.sum(column.ticks), func.sum(column.bytes), func.min(column.at), func.max(column.until))
-        with self._transaction("read") as connection:
+        with self.transaction("read") as connection:
             ticks, size, first, last = connection.execute(what).one()
         return int(ticks or 0), int(size or 0), (last or 0.0) - (first or 0.0)
 
@@ -204,7 +204,7 @@ class Journal:
         """
         query = _query(kind, service, since, until, after)
         if limit is not None:
-            with self._transaction("read") as connection:
+            with self.transaction("read") as connection:
                 rows = connection.execute(query.order_by(tables.entries.c.id.desc()).limit(limit)).all()
             return [_entry(row) for row in reversed(rows)]
         return list(self.scan(kind=kind, service=service, since=since, until=until, after=after))
@@ -221,7 +221,7 @@ class Journal:
         """Like `read` without a limit, a chunk at a time: months of entries in little memory."""
         while True:
             query = _query(kind, service, since, until, after).order_by(tables.entries.c.id).limit(CHUNK)
-            with self._transaction("read") as connection:
+            with self.transaction("read") as connection:
                 rows = connection.execute(query).all()
             yield from (_entry(row) for row in rows)
             if len(rows) < CHUNK:
@@ -243,7 +243,7 @@ class Journal:
     def load_memory(self) -> Memory | None:
         """What the policies remembered last; None in a new journal."""
         query = select(tables.memory.c.value).where(tables.memory.c.name == MEMORY)
-        with self._transaction("read") as connection:
+        with self.transaction("read") as connection:
             text = connection.execute(query).scalar_one_or_none()
         return None if text is None else codec.decode(Memory, text)
 
@@ -252,7 +252,7 @@ class Journal:
         query = select(tables.specs).order_by(tables.specs.c.revision.desc()).limit(1)
         if revision is not None:
             query = query.where(tables.specs.c.revision == revision)
-        with self._transaction("read") as connection:
+        with self.transaction("read") as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
@@ -277,7 +277,7 @@ class Journal:
     # ------------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self, verb: str) -> Iterator[Connection]:
+    def transaction(self, verb: str) -> Iterator[Connection]:
         """A transaction that ends as a whole; every fault of the database becomes a StoreError."""
         try:
             if self._engine is None:

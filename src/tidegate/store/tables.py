@@ -70,6 +70,27 @@ recordings = Table(
     Column("data", LargeBinary, nullable=False),
     Index("recordings_at", "at"),
 )
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("hint", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("expires_at", Float(53)),
+    Column("revoked_at", Float(53)),
+    Column("last_used_at", Float(53)),
+)
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+)
 meta = Table(
     "meta",
     metadata,

@@ -18,6 +18,7 @@ from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import SpecError, TidegateError
 from tidegate.model.outlook import Outlook
 from tidegate.model.status import status_json
+from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.web import bodies
 from tidegate.web.bodies import BadRequest
 from tidegate.web.guard import Access, refusal
@@ -43,6 +44,10 @@ _diff = TypeAdapter(Diff)
 _preview = TypeAdapter(Preview)
 _explanation = TypeAdapter(Explanation)
 _outlook = TypeAdapter(Outlook)
+_tenancy = TypeAdapter(TenancyStatus)
+_keys = TypeAdapter(tuple[KeyStatus, ...])
+_key = TypeAdapter(KeyStatus)
+_new_key = TypeAdapter(NewKey)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -73,6 +78,11 @@ def build_app(
             Route("/v1/drain", routes.drain, methods=["POST"]),
             Route("/v1/undrain", routes.undrain, methods=["POST"]),
             Route("/v1/rollout", routes.rollout, methods=["POST"]),
+            Route("/v1/tenants", routes.tenants),
+            Route("/v1/keys", routes.keys),
+            Route("/v1/keys", routes.add_key, methods=["POST"]),
+            Route("/v1/keys/revoke", routes.revoke_key, methods=["POST"]),
+            Route("/metrics", routes.metrics),
             Route("/v1/down", routes.down, methods=["POST"]),
         ],
         exception_handlers={
@@ -149,6 +159,29 @@ class Routes:
         if not isinstance(service, str) or not isinstance(verb, str) or not service or not verb:
             raise BadRequest('expected {"service": "SERVICE", "verb": "pause"}')
         return JSONResponse({"message": await _soon(self._control.rollout(service, verb))}, headers=_HEADERS)
+
+    async def tenants(self, _request: Request) -> Response:
+        return _json(_tenancy.dump_json(await _soon(self._control.tenants())))
+
+    async def keys(self, _request: Request) -> Response:
+        return _json(_keys.dump_json(await _soon(self._control.keys())))
+
+    async def add_key(self, request: Request) -> Response:
+        wanted = bodies.read_new_key(await _body(request))
+        made = self._control.add_key(wanted.tenant, note=wanted.note, expires_s=wanted.expires_s)
+        return _json(_new_key.dump_json(await _soon(made)))
+
+    async def revoke_key(self, request: Request) -> Response:
+        key_id = bodies.read_object(await _body(request)).get("id")
+        if not isinstance(key_id, str) or not key_id:
+            raise BadRequest('expected {"id": "KEY"}')
+        return _json(_key.dump_json(await _soon(self._control.revoke_key(key_id))))
+
+    async def metrics(self, _request: Request) -> Response:
+        from tidegate.web import metrics
+
+        text = metrics.text(await _soon(self._control.tenants()))
+        return Response(text, headers=_HEADERS | {"Content-Type": metrics.CONTENT_TYPE})
 
     async def down(self, _request: Request) -> Response:
         await _soon(self._control.down())

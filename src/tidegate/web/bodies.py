@@ -14,6 +14,7 @@ from tidegate.web.ports import Manifest
 MAX_BODY_BYTES = 16 * 2**20
 MAX_TAIL = 100_000
 MAX_CHANGES = 100
+MAX_EXPIRY_S = 3.2e9  # a century
 _YES_NO = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}
 
 
@@ -74,6 +75,30 @@ def read_changes(body: bytes) -> tuple[str, ...]:
     if not all(isinstance(c, str) for c in changes):
         raise BadRequest('changes: expected text, such as "cluster=NAME:down"')
     return tuple(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKey:
+    """The body of a new key; `expires_s` None: never."""
+
+    tenant: str
+    note: str
+    expires_s: float | None
+
+
+def read_new_key(body: bytes) -> WantedKey:
+    """`{"tenant": "NAME", "note": "", "expires_s": 7776000}`; all but the tenant may be left out.
+
+    Raises:
+        BadRequest: the body has another form.
+    """
+    value = read_object(body)
+    tenant, note, expires_s = value.get("tenant"), value.get("note", ""), value.get("expires_s")
+    known = value.keys() <= {"tenant", "note", "expires_s"}
+    timed = expires_s is None or (type(expires_s) in (int, float) and 0 < expires_s <= MAX_EXPIRY_S)
+    if not known or not isinstance(tenant, str) or not tenant or not isinstance(note, str) or not timed:
+        raise BadRequest('expected {"tenant": "NAME", "note": "TEXT", "expires_s": SECONDS}, seconds above 0')
+    return WantedKey(tenant, note, None if expires_s is None else float(expires_s))
 
 
 def read_flag(query: Mapping[str, str], name: str) -> bool:

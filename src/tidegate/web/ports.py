@@ -14,6 +14,7 @@ from tidegate.base.errors import TidegateError
 from tidegate.model.outlook import Outlook
 from tidegate.model.reasons import Reason
 from tidegate.model.status import PoolStatus, Status
+from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.spec import checks
 
 Manifest = checks.Manifest
@@ -132,6 +133,18 @@ class ControlPort(Protocol):
     async def rollout(self, service: str, verb: str) -> str:
         """Pause, resume, promote, undo or retry a service's rollout; the answer says what will happen. When it
         returns, a restart will not forget it."""
+
+    async def tenants(self) -> TenancyStatus:
+        """Every tenant: limits, use, quota left, refusals."""
+
+    async def keys(self) -> tuple[KeyStatus, ...]:
+        """Every key there ever was, oldest first."""
+
+    async def add_key(self, tenant: str, *, note: str, expires_s: float | None) -> NewKey:
+        """A new key of a tenant, in force and safe from a crash when this returns; its text is told this once."""
+
+    async def revoke_key(self, key_id: str) -> KeyStatus:
+        """Take a key out of force, at once and for good."""
 
     async def down(self) -> None:
         """Begin to stop everything: drain, stop, end. Returns when it has begun."""

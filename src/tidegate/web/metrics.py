@@ -1,0 +1,75 @@
+"""What the control process counts, as Prometheus reads it; the proxy's own figures are at its management port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from tidegate.model.tenancy import TenancyStatus, TenantStatus
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_COUNTS = {
+    "worked": "Requests a replica answered, or that the client left while one worked on them.",
+    "in_time": "Requests that were answered within the promise of their service.",
+    "failed": "Requests that a replica failed to answer.",
+    "gave_up": "Requests that the client left before their answer.",
+}
+_GAUGES = {
+    "in_progress": "Requests now, waiting ones included.",
+    "active_keys": "Keys in force.",
+    "requests_today": "Requests of the tenant's day so far.",
+    "bytes_today": "Bytes sent by the tenant in its day so far.",
+}
+_LIMITS = {
+    "requests_per_day": "Requests a day at most.",
+    "bytes_per_day": "Bytes a day at most.",
+    "requests_per_s": "Requests a second in the long run at most.",
+    "concurrency": "Requests in progress at most.",
+}
+
+
+def text(tenancy: TenancyStatus) -> bytes:
+    """The metrics of tenants."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(tenancy))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, tenancy: TenancyStatus) -> None:
+        self._tenancy = tenancy
+
+    def collect(self) -> Iterator[Metric]:
+        tenants = self._tenancy.tenants
+        for name, meaning in _COUNTS.items():
+            counter = CounterMetricFamily(f"tidegate_tenant_{name}_requests", meaning, labels=["tenant"])
+            for tenant in tenants:
+                counter.add_metric([tenant.name], getattr(tenant, name))
+            yield counter
+        for name, meaning in _GAUGES.items():
+            yield _gauge(f"tidegate_tenant_{name}", meaning, name, tenants)
+        for name, meaning in _LIMITS.items():
+            yield _gauge(f"tidegate_tenant_limit_{name}", meaning, name, tenants)
+        refused = CounterMetricFamily(
+            "tidegate_tenant_refused_requests",
+            "Requests refused, by code; tenant none: unknown.",
+            labels=["tenant", "code"],
+        )
+        for who, codes in (*((t.name, t.refused) for t in tenants), ("", self._tenancy.refused_unknown)):
+            for code, count in sorted(codes.items()):
+                refused.add_metric([who, code], count)
+        yield refused
+
+
+def _gauge(name: str, meaning: str, field: str, tenants: tuple[TenantStatus, ...]) -> GaugeMetricFamily:
+    """A tenant without this limit has no sample."""
+    gauge = GaugeMetricFamily(name, meaning, labels=["tenant"])
+    for tenant in tenants:
+        value = getattr(tenant, field)
+        if value is not None:
+            gauge.add_metric([tenant.name], value)
+    return gauge

@@ -1,0 +1,56 @@
+"""Tenants as an operator has them: the commands, a crash in between, and what the day's quota leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from e2e.system import System, cluster, service, system
+
+
+def tenant(name: str, **spec: Any) -> dict[str, Any]:
+    body = {"services": ["echo"]} | spec
+    return {"apiVersion": "tidegate.dev/v1", "kind": "Tenant", "metadata": {"name": name}, "spec": body}
+
+
+def say(live: System, *args: str) -> Any:
+    return json.loads(live.run(*args, "--json").stdout)
+
+
+def code(live: System, key: str | None) -> str:
+    """200, or the code of the refusal."""
+    answer = live.get(headers={"x-api-key": key} if key else {})
+    return "200" if answer.status_code == 200 else answer.json()["error"]["code"]
+
+
+def test_keys_and_quotas_from_the_command_line_through_a_crash(tmp_path: Path):
+    echo, small = service(access={"keys": "required"}), tenant("acme", quota={"requestsPerDay": 5})
+    with system(tmp_path, echo, cluster(), small) as live:
+        live.ready(1)
+        assert code(live, None) == "key_missing"
+        made = say(live, "keys", "add", "acme", "--note", "test")
+        other = say(live, "keys", "add", "acme")
+        assert code(live, made["secret"]) == "200"
+        live.wait(lambda: say(live, "tenants")["tenants"][0]["requests_today"] == 1, 10, "the request is counted")
+        live.kill()
+        assert code(live, made["secret"]) == "200"  # nobody is there to count it now
+        live.up().ready(1)
+        live.wait(lambda: say(live, "tenants")["tenants"][0]["requests_today"] == 2, 10, "it is counted later")
+        assert say(live, "keys", "revoke", made["key"]["id"])["state"] == "revoked"
+        assert code(live, made["secret"]) == "key_invalid"
+        assert {k["id"]: k["state"] for k in say(live, "keys", "list")} == {other["key"]["id"]: "active"}
+
+        live.wait(lambda: code(live, other["secret"]) == "quota_exhausted", 20, "five requests use up the day")
+        (acme,) = say(live, "tenants")["tenants"]
+        assert acme["spent"]
+        assert acme["requests_today"] >= 5
+        metrics = httpx.get(f"http://127.0.0.1:{live.page_port}/metrics").text
+        assert 'tidegate_tenant_requests_today{tenant="acme"}' in metrics
+        assert 'tidegate_tenant_refused_requests_total{code="quota_exhausted",tenant="acme"}' in metrics
+
+        live.write(echo, cluster(), tenant("acme", quota={"requestsPerDay": 1000}))
+        live.run("apply", "-f", str(live.manifests))
+        assert code(live, other["secret"]) == "200"
