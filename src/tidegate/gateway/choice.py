@@ -166,7 +166,7 @@ def _types(types: tuple[str, ...]) -> tuple[str, ...]:
     others = [t for t in types if t not in media]
     conditions = [f"{{ var(txn.media_mime) -m reg {_pattern(media)} }}"] if media else []
     if others:
-        conditions.append(f"{{ req.hdr(content-type),lower,word(1,;) -m reg {_pattern(others)} }}")
+        conditions.append(f"{{ req.fhdr(content-type),lower,word(1,;) -m reg {_pattern(others)} }}")
     return tuple(conditions) or ("",)
 
 

@@ -20,14 +20,27 @@ local function fallback(fault, size)
   return screen.unreadable(size)
 end
 
-local function head(txn)
-  return txn:get_var("txn.media_head") or "", txn.sf:req_hdr("content-type"), txn.sf:req_hdr("content-encoding")
+-- The whole value of a header (`req.hdr` would cut it at its last comma). One that is sent twice may be read either way: all
+-- of its values, so that nothing is known of it that one of them denies.
+local function header(txn, name)
+  local count = txn.f:req_fhdr_cnt(name)
+  if count <= 1 then
+    return txn.sf:req_fhdr(name)
+  end
+  local values = {}
+  for k = 1, count do
+    values[k] = txn.sf:req_fhdr(name, k)
+  end
+  return table.concat(values, "; ")
 end
 
 core.register_fetches("media_head", function(txn, limits)
-  local data, content_type, encoding = head(txn)
+  local data = txn:get_var("txn.media_head") or ""
   local total = tonumber(txn.sf:req_body_size()) or 0
-  local ok, record = pcall(screen.head, data, content_type, limits, { total = total, encoding = encoding })
+  local ok, record = pcall(screen.head, data, header(txn, "content-type"), limits, {
+    total = total,
+    encoding = header(txn, "content-encoding"),
+  })
   return ok and record or fallback(record, total)
 end)
 
@@ -36,9 +49,9 @@ core.register_action("media_body", { "http-req" }, function(txn, limits)
   txn:set_var("txn.media", screen.TOO_COMPLEX)
   local data = txn.sf:req_body() or ""
   local total = tonumber(txn.sf:req_body_size()) or 0
-  local ok, record = pcall(screen.body, data, txn.sf:req_hdr("content-type"), limits, {
+  local ok, record = pcall(screen.body, data, header(txn, "content-type"), limits, {
     total = total,
-    encoding = txn.sf:req_hdr("content-encoding"),
+    encoding = header(txn, "content-encoding"),
     native = {
       base64 = function(text)
         return txn.c:b64dec(text)

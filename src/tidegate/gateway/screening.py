@@ -191,7 +191,7 @@ def screen_lines(limits: MediaLimits, condition: str = "", variables: Collection
     """
     when, also = (f" if {condition}", f" {condition}") if condition else ("", "")
     text = limits.text() or "-"
-    raw = f" if{also} !{{ req.hdr(content-type) -m sub -i {_WRAPPED} }}"
+    raw = f" if{also} !{{ req.fhdr(content-type) -m sub -i {_WRAPPED} }}"
     more, whole = (f" if{also} {{ var(txn.media) -m beg {answers} }}" for answers in ("more:", "more: whole:"))
     lines = [
         f"http-request del-header x-media- -m beg{when}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from gateway.screen.corpus import corpus
 from gateway.screen.proxy import media_headers, screened
-from gateway.screen.wrapping import WRAPPINGS
+from gateway.screen.wrapping import WRAPPINGS, multipart, part
 from tidegate.gateway.screening import MediaFacts, MediaLimits, screen_bytes
 
 
@@ -71,6 +72,41 @@ def test_a_condition_on_pixels_takes_the_large(proxy):
 def test_a_compressed_body_is_refused(proxy):
     answer = proxy.post("/", content=corpus()[0].data, headers={"content-encoding": "gzip"})
     assert (answer.status_code, answer.text) == (422, "media_encoded")
+
+
+ENCODINGS = {
+    "identity last": [("content-encoding", "gzip, identity")],
+    "identity first": [("content-encoding", "identity"), ("content-encoding", "gzip")],
+    "two headers": [("content-encoding", "gzip"), ("content-encoding", "identity")],
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_no_way_of_naming_an_encoding_passes(proxy, name):
+    assert proxy.post("/", content=corpus()[0].data, headers=ENCODINGS[name]).text == "media_encoded"
+
+
+def test_a_boundary_with_a_comma_arrives_whole(proxy):
+    sample = corpus()[2]
+    body = multipart(part("file", sample.data, sample.mime, "a.jpg"), boundary="a,b")
+    for content_type in ('multipart/form-data; boundary="a,b"', "multipart/form-data; boundary=a,b"):
+        answer = proxy.post("/", content=body, headers={"content-type": content_type})
+        assert media_headers(answer) == expected(screen_bytes(sample.data, sample.mime))
+
+
+def test_of_two_content_types_the_container_counts(proxy):
+    sample = corpus()[2]
+    body, content_type = WRAPPINGS["form_data"](sample.data, sample.mime)
+    for types in ([content_type, "image/jpeg"], ["image/jpeg", content_type]):
+        answer = proxy.post("/", content=body, headers=[("content-type", one) for one in types])
+        assert media_headers(answer) == expected(screen_bytes(sample.data, sample.mime))
+
+
+def test_numbers_beyond_32_bits_meet_conditions(proxy):
+    row = struct.pack("<IHHIIiiHHII", 90, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 8, 1, 0)
+    answer = proxy.post("/", content=b"BM" + row + bytes(40))
+    assert "x-huge" in answer.text
+    assert answer.text.endswith(f"pixels:{2**53 + 1}")
 
 
 def test_limits_of_the_configuration_refuse(tmp_path: Path):

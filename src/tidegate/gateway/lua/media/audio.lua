@@ -29,7 +29,10 @@ local function wav_format(src, at, size)
   if channels == 0 or rate == 0 then
     contradiction()
   end
-  return { tag = tag, channels = channels, rate = rate, per_second = per_second, block = block, bits = bits }
+  return {
+    tag = tag, channels = channels, rate = rate, per_second = per_second, block = block, bits = bits,
+    text = src:text(at, 16),
+  }
 end
 
 -- The sample bytes: what the data chunks state, or all to the end where that is open or what follows is no chunk.
@@ -50,6 +53,9 @@ local function wav_chunks(src)
     if name == "ds64" then
       long_data = src:unpack("<I8", 8, pos + 16)
     elseif name == "fmt " then
+      if found.format and src:text(pos + 8, 16) ~= found.format.text then -- some decoders take the first, some the last
+        contradiction()
+      end
       found.format = wav_format(src, pos + 8, size)
     elseif name == "fact" and size >= 4 then
       found.samples = src:unpack("<I4", 4, pos + 8)
@@ -93,8 +99,9 @@ function audio.wav(src)
       (found.samples or 0) / format.rate,
       FOUR_BIT[format.tag] and found.data * 2 / (format.channels * format.rate) or 0
     )
-    if not FOUR_BIT[format.tag] then -- the rate that the header states is all there is to go by
+    if not FOUR_BIT[format.tag] then -- the rate that the header states is a claim; no codec takes less than 8 kbit/s
       facts.exact = false
+      seconds = math.max(seconds, found.data / 1000)
     end
   end
   facts.milliseconds = seconds > 0 and seconds * 1000 or found.data == 0 and 0 or nil

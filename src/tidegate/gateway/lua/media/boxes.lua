@@ -24,7 +24,7 @@ function boxes.at(src, pos, stop)
   elseif size == 0 then
     size = stop - pos
   end
-  if size < header then
+  if size < header or size > source.MAX_NUMBER then
     error(source.CONTRADICTORY, 0)
   end
   return name, pos + header, pos + size

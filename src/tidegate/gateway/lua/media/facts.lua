@@ -1,12 +1,14 @@
 --- From the media of one request to what rules are written on: kinds, the largest, the sum, and the refusal.
 --
--- A medium is a table: kind, type, width, height, frames, milliseconds, rate (Hz), channels, bytes, and either `exact`
--- or not (then its sizes are upper bounds judged from its bytes), and `code` when it cannot be right.
+-- A medium is a table: kind, type, width, height, side (the longest edge of any page, where pages differ), frames,
+-- milliseconds, rate (Hz), channels, bytes, and either `exact` or not (then its sizes are upper bounds judged from its bytes), and `code` when it cannot be right.
+
+local source = require("media.source")
 
 local facts = {}
 
 -- Above this no number is exact in every language that reads the record; sums stop here.
-local CEILING = 1 << 53
+local CEILING = source.MAX_NUMBER
 
 -- Judged from bytes: deflate packs at most 1032 bytes into one, and 1 kB/s (8 kbit/s) is as low as speech codecs go.
 local UNREAD_PIXELS_PER_BYTE = 1024
@@ -57,7 +59,10 @@ end
 function facts.judge(medium)
   local bytes = medium.bytes
   medium.width, medium.height = medium.width or 0, medium.height or 0
-  medium.pixels = medium.width * medium.height
+  if math.max(medium.width, medium.height) > source.MAX_SIDE then
+    medium.width, medium.height, medium.code = 0, 0, medium.code or source.CONTRADICTORY.code
+  end
+  medium.pixels = capped(medium.width * medium.height)
   medium.frames = medium.frames or (medium.kind == "audio" and 0 or 1)
   if medium.pixels == 0 and medium.kind ~= "audio" then
     medium.pixels = capped(bytes * UNREAD_PIXELS_PER_BYTE)
@@ -82,7 +87,7 @@ local function refusal(medium, limits)
     return "media_unsupported_type"
   elseif limits.types and not limits.types[medium.type] then
     return "media_unsupported_type"
-  elseif limits.side and math.max(medium.width, medium.height) > limits.side then
+  elseif limits.side and math.max(medium.width, medium.height, medium.side or 0) > limits.side then
     return "media_too_many_pixels"
   elseif limits.pixels and medium.width * medium.height > limits.pixels then
     return "media_too_many_pixels"
@@ -139,7 +144,7 @@ function facts.request(media, limits, problem)
     if medium.exact == false then
       all.known = 0
     else
-      read.milliseconds = read.milliseconds + medium.milliseconds
+      read.milliseconds = capped(read.milliseconds + medium.milliseconds)
     end
     read.pixels = capped(read.pixels + medium.width * medium.height)
     if not named or larger(medium, named) then

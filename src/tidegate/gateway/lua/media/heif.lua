@@ -11,22 +11,31 @@ local boxes = require("media.boxes")
 local MAX_ITEMS = 65536
 
 local function larger(best, width, height)
+  if width > source.MAX_SIDE or height > source.MAX_SIDE then
+    error(source.CONTRADICTORY, 0)
+  end
   if width * height > best.width * best.height then
     return still.picture(width, height)
   end
   return best
 end
 
--- Item identifiers of the kind `grid`.
+-- Kinds of items that are put together from others and state the whole size again, and where behind their flags it stands.
+local COMPOSED = { grid = 4, iovl = 10 }
+
+-- Item identifiers of those, each with that place.
 local function grids_of(src, at, stop, state)
   local grids = {}
+  local function note(id, kind)
+    grids[id] = COMPOSED[kind] or grids[id]
+  end
   boxes.walk(src, at + (src:byte(at) == 0 and 6 or 8), stop, {
     infe = function(entry)
       local version = src:byte(entry)
-      if version == 2 and src:text(entry + 8, 4) == "grid" then
-        grids[src:unpack(">I2", 2, entry + 4)] = true
-      elseif version == 3 and src:text(entry + 10, 4) == "grid" then
-        grids[src:unpack(">I4", 4, entry + 4)] = true
+      if version == 2 then
+        note((src:unpack(">I2", 2, entry + 4)), src:text(entry + 8, 4))
+      elseif version == 3 then
+        note((src:unpack(">I4", 4, entry + 4)), src:text(entry + 10, 4))
       end
     end,
   }, state)
@@ -71,12 +80,12 @@ local function locations(src, at, each)
   end
 end
 
-local function grid_size(src, at)
+local function composed_size(src, at, behind)
   local _, flags = src:unpack("BB", 2, at)
   if flags & 1 == 0 then
-    return src:unpack(">I2I2", 4, at + 4)
+    return src:unpack(">I2I2", 4, at + behind)
   end
-  return src:unpack(">I4I4", 8, at + 4)
+  return src:unpack(">I4I4", 8, at + behind)
 end
 
 -- Property numbers of an item, from an `ipma` box.
@@ -184,7 +193,8 @@ return function(src, first, stop, state)
   if parts.places and next(parts.grids) then
     locations(src, parts.places, function(id, method, offset)
       if parts.grids[id] and method < 2 and (method == 0 or parts.data) then
-        best = larger(best, grid_size(src, method == 1 and parts.data + offset or offset))
+        local width, height = composed_size(src, method == 1 and parts.data + offset or offset, parts.grids[id])
+        best = larger(best, width, height)
       end
     end)
   end

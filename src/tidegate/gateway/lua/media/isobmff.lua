@@ -9,39 +9,44 @@ local PICTURES = {
   heic = "heic", heix = "heic", heim = "heic", heis = "heic", mif1 = "heic", hevc = "heic", hevx = "heic", msf1 = "heic",
   avif = "avif", avis = "avif",
 }
-local SEQUENCES = { hevc = true, hevx = true, msf1 = true, avis = true }
 
--- Type, whether it is a picture, whether it may be a sequence of them.
+-- Type, and whether it is a picture (or a sequence of them).
 local function family(src)
   local name, first, stop = boxes.at(src, 0, src.total)
   if name ~= "ftyp" then
-    return "mov", false, false
+    return "mov", false
   end
   local major = src:text(first, 4)
-  local picture, sequence = nil, false
+  local picture
   for at = first, math.min(stop, first + 512) - 4, 4 do
     local brand = src:text(at, 4)
     if at ~= first + 4 and PICTURES[brand] then -- the second word is a version
       picture = picture ~= "avif" and PICTURES[brand] or picture
-      sequence = sequence or SEQUENCES[brand] or false
     end
   end
   if picture and major ~= "qt  " then
-    return picture, true, sequence
+    return picture, true
   end
   local short = major:sub(1, 3)
-  return major == "qt  " and "mov" or short == "3gp" and "3gp" or short == "M4A" and "m4a" or "mp4", false, false
+  return major == "qt  " and "mov" or short == "3gp" and "3gp" or short == "M4A" and "m4a" or "mp4", false
 end
 
--- Where the picture and the movie of a file are, read on the way. A still is known once its header is read, a movie at its
--- header unless fragments follow.
-local function contents(src, is_picture, is_sequence)
+-- Where the picture and the movie of a file are, read on the way. A movie is known at its header unless fragments follow. Of
+-- several picture headers receivers take the first or the last, so all are read, to the end of the file: as the data box
+-- fills the rest of nearly every file, this takes no more than the first bytes.
+local function contents(src, is_picture)
   local state = { budget = boxes.BUDGET }
   local movie, picture, has_movie = movies.new(), nil, false
   local pos = 0
   while pos + 8 <= src.total do
     boxes.spend(state)
-    local name, first, stop = boxes.at(src, pos, src.total)
+    local ok, name, first, stop = pcall(boxes.at, src, pos, src.total)
+    if not ok then
+      if picture and name == source.CONTRADICTORY then -- something that is no box behind the picture
+        break
+      end
+      error(name, 0)
+    end
     if name == "moov" or name == "moof" or name == "meta" then
       if stop > src.total then
         error(source.TRUNCATED, 0)
@@ -51,11 +56,14 @@ local function contents(src, is_picture, is_sequence)
         movies.read_movie(src, first, stop, movie, state)
       elseif name == "moof" then
         movies.read_fragment(src, first, stop, movie, state)
-      elseif is_picture and not picture then
-        picture = read_picture(src, first, stop, state)
+      elseif is_picture then
+        local found = read_picture(src, first, stop, state)
+        if not picture or found.width * found.height > picture.width * picture.height then
+          picture = found
+        end
       end
     end
-    if picture and not is_sequence or has_movie and not movie.fragmented and (picture or not is_picture) then
+    if has_movie and not movie.fragmented and not is_picture then
       break
     end
     pos = stop
@@ -64,8 +72,8 @@ local function contents(src, is_picture, is_sequence)
 end
 
 return function(src)
-  local type, is_picture, is_sequence = family(src)
-  local picture, facts = contents(src, is_picture, is_sequence)
+  local type, is_picture = family(src)
+  local picture, facts = contents(src, is_picture)
   if not picture and not facts then
     error(source.TRUNCATED, 0)
   end

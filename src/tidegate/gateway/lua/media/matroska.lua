@@ -3,6 +3,7 @@
 -- The clusters are visited as well: browsers record WebM without a duration, and a stated one is a claim.
 
 local source = require("media.source")
+local opus = require("media.opus")
 
 -- Blocks are elements: an hour of sound in blocks of 20 ms has 180 000.
 local MAX_ELEMENTS = 200000
@@ -10,6 +11,8 @@ local MAX_ELEMENTS = 200000
 local EBML, SEGMENT, INFO, TRACKS, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675
 local DOCTYPE, SCALE, DURATION = 0x4282, 0x2AD7B1, 0x4489
 local ENTRY, DEFAULT_DURATION, VIDEO, AUDIO = 0xAE, 0x23E383, 0xE0, 0xE1
+local TRACK_NUMBER, CODEC = 0xD7, 0x86
+local DEFAULT_SCALE = 1000000 -- nanoseconds; decoders put it in place of 0 as well
 local WIDTH, HEIGHT, RATE, OUTPUT_RATE, CHANNELS = 0xB0, 0xBA, 0xB5, 0x78B5, 0x9F
 local CLUSTER_TIME, SIMPLE_BLOCK, GROUP, BLOCK, BLOCK_DURATION = 0xE7, 0xA3, 0xA0, 0xA1, 0x9B
 
@@ -59,7 +62,10 @@ local function number(src, at, size)
     error(source.CONTRADICTORY, 0)
   end
   local value = size == 0 and 0 or src:unpack(">I" .. size, size, at)
-  return value < 0 and error(source.CONTRADICTORY, 0) or value
+  if value < 0 or value > source.MAX_NUMBER then
+    error(source.CONTRADICTORY, 0)
+  end
+  return value
 end
 
 local function real(src, at, size)
@@ -85,7 +91,7 @@ end
 local function read_info(src, first, size, facts, state)
   children(src, first, first + size, {
     [SCALE] = function(at, n)
-      facts.scale = number(src, at, n)
+      facts.scale = math.max(facts.scale or 0, number(src, at, n))
     end,
     [DURATION] = function(at, n)
       facts.duration = math.max(facts.duration, real(src, at, n))
@@ -103,10 +109,17 @@ local function read_tracks(src, first, size, facts, state)
     facts.rate = math.max(facts.rate or 0, math.floor(real(src, at, n)))
   end
   local function entry(at, n)
+    local track, number_of = { blocks = 0, opus = 0 }, nil
     children(src, at, at + n, {
+      [TRACK_NUMBER] = function(from, m)
+        number_of = number(src, from, m)
+      end,
+      [CODEC] = function(from, m)
+        track.is_opus = m >= 6 and src:text(from, 6) == "A_OPUS"
+      end,
       [DEFAULT_DURATION] = largest("frame"),
       [VIDEO] = function(from, m)
-        facts.kind = "video"
+        facts.kind, track.is_video = "video", true
         children(src, from, from + m, { [WIDTH] = largest("width"), [HEIGHT] = largest("height") }, state)
       end,
       [AUDIO] = function(from, m)
@@ -114,18 +127,29 @@ local function read_tracks(src, first, size, facts, state)
         children(src, from, from + m, { [RATE] = rate, [OUTPUT_RATE] = rate, [CHANNELS] = largest("channels") }, state)
       end,
     }, state)
+    if number_of then
+      facts.tracks[number_of] = track
+    end
   end
   children(src, first, first + size, { [ENTRY] = entry }, state)
 end
 
--- Notes when a block ends, in the segment's units.
+-- Notes when a block ends, in the segment's units, and counts it for its track.
 local function note_block(src, facts, time, at, size, duration)
   local track_length = length_of(src:byte(at))
   if size < track_length + 3 then
     error(source.CONTRADICTORY, 0)
   end
-  local offset = src:unpack(">i2", 2, at + track_length)
+  local data, i = src:at(at, track_length + 3)
+  local offset, flags = string.unpack(">i2B", data, i + track_length)
   facts.last = math.max(facts.last, time + offset + (duration or 0))
+  local track = facts.tracks[data:byte(i) & (0xFF >> track_length)]
+  if track and track_length == 1 then
+    track.blocks = track.blocks + 1
+    if track.is_opus and flags & 6 == 0 then -- no lacing: one packet
+      track.opus = track.opus + opus.samples(src, at + 4, size - 4)
+    end
+  end
 end
 
 -- Visits a cluster; `stop` nil: up to the next element of the top. Returns where it ends.
@@ -197,6 +221,9 @@ end
 
 local function summary(facts)
   -- A block's end is unknown where it states none: a frame of the track, or 40 ms, is added to what the blocks reach.
+  if (facts.scale or 0) == 0 then
+    facts.scale = DEFAULT_SCALE
+  end
   local unit = facts.scale / 1e6
   local reached = facts.last > 0 and facts.last * unit + math.min(1000, (facts.frame or 0) / 1e6) or 0
   if facts.duration * unit < reached then
@@ -207,13 +234,20 @@ local function summary(facts)
   elseif facts.duration > 0 then
     facts.milliseconds = facts.duration * unit
   end
+  for _, track in pairs(facts.tracks) do
+    if track.is_video then
+      facts.frames = math.max(facts.frames or 1, track.blocks)
+    elseif track.opus / 48 > (facts.milliseconds or 0) + 240 then -- the last packets may be cut
+      facts.milliseconds = track.opus / 48
+    end
+  end
   return facts
 end
 
 return function(src)
   src:all()
   local state = { budget = MAX_ELEMENTS }
-  local facts = { scale = 1000000, duration = 0, last = 0, type = "mkv" }
+  local facts = { tracks = {}, duration = 0, last = 0, type = "mkv" }
   local id, first, size = element(src, 0)
   if id ~= EBML or not size or size > 4096 then
     error(source.CONTRADICTORY, 0)

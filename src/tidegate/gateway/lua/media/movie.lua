@@ -8,6 +8,9 @@ local boxes = require("media.boxes")
 
 local movies = {}
 
+-- Handlers of tracks that hold pictures.
+local VISUAL = { vide = true, pict = true, auxv = true }
+
 local UNKNOWN_32, UNKNOWN_64 = 0xFFFFFFFF, -1
 
 local function versioned_duration(src, at, unknown_ok)
@@ -31,7 +34,7 @@ end
 
 local MAX_TIMES = 2000000
 
--- Sum over `stts`: how many samples, and how long in the track's own units.
+-- Sum over `stts`: how many samples, how long in the track's own units, and how long the last one is.
 local function sample_times(src, at, stop)
   local n = src:unpack(">I4", 4, at + 4)
   if at + 8 + n * 8 > stop then
@@ -40,7 +43,7 @@ local function sample_times(src, at, stop)
   if n > MAX_TIMES then
     error(source.COMPLEX, 0)
   end
-  local samples, duration = 0, 0
+  local samples, duration, last = 0, 0, 0
   if n > 0 then
     local data, i = src:at(at + 8, n * 8)
     for _ = 1, n do
@@ -49,10 +52,10 @@ local function sample_times(src, at, stop)
       if delta > 0x7FFFFFFF then -- a negative delta, which some recorders write
         delta = 0
       end
-      samples, duration = samples + count, duration + count * delta
+      samples, duration, last = samples + count, duration + count * 1.0 * delta, delta
     end
   end
-  return samples, duration
+  return samples, duration, last
 end
 
 local MAX_DESCRIPTIONS = 16
@@ -66,12 +69,13 @@ local function describe(src, at, stop, track)
       return
     end
     local size = src:unpack(">I4", 4, pos)
-    if track.handler == "vide" then
+    if VISUAL[track.handler] then
       local width, height = src:unpack(">I2I2", 4, pos + 32)
       track.width, track.height = math.max(track.width, width), math.max(track.height, height)
     elseif track.handler == "soun" then
       local channels, rate = src:unpack(">I2xxxxxxI4", 12, pos + 24)
       track.channels, track.rate = math.max(track.channels, channels), math.max(track.rate, rate >> 16)
+      track.is_aac = track.is_aac or src:text(pos + 4, 4) == "mp4a"
     end
     if size < 16 then
       return
@@ -80,10 +84,13 @@ local function describe(src, at, stop, track)
   end
 end
 
+-- Samples of sound in a packet of `mp4a` (AAC): 960 in broadcasts, twice 1024 in the high-efficiency profile.
+local AAC_PACKET = 1024
+
 local function new_track()
   return {
     width = 0, height = 0, rate = 0, channels = 0, scale = 1,
-    seconds = 0, samples = 0, units = 0, fragment_samples = 0, fragment_units = 0,
+    seconds = 0, samples = 0, stored = 0, units = 0, last = 0, fragment_samples = 0, fragment_units = 0,
   }
 end
 
@@ -107,21 +114,33 @@ local function read_track(src, first, stop, movie, state)
     track.seconds = math.max(track.seconds, duration / scale)
   end
   function inside.hdlr(at)
-    track.handler = track.handler or src:text(at + 8, 4)
+    local handler = src:text(at + 8, 4)
+    -- The data handler in `minf` comes second. Of two that name a kind of media the picture counts.
+    if not track.handler or VISUAL[handler] or handler == "soun" and not VISUAL[track.handler] then
+      track.handler = handler
+    end
   end
   function inside.stsd(at, last)
     descriptions = { at, last }
   end
   function inside.stts(at, last)
-    local samples, duration = sample_times(src, at, last)
+    local samples, duration, longest = sample_times(src, at, last)
     track.samples = math.max(track.samples, samples)
-    track.units = track.units + duration
+    track.units, track.last = track.units + duration, math.max(track.last, longest)
   end
+  function inside.stsz(at)
+    track.stored = math.max(track.stored, (src:unpack(">I4", 4, at + 8)))
+  end
+  inside.stz2 = inside.stsz
   boxes.walk(src, first, stop, inside, state)
-  track.seconds = math.max(track.seconds, track.units / track.scale)
   if descriptions then
     describe(src, descriptions[1], descriptions[2], track)
   end
+  if track.stored > track.samples then -- decoders go on with the last duration where the times end too early
+    track.units = track.units + (track.stored - track.samples) * 1.0 * track.last
+    track.samples = track.stored
+  end
+  track.seconds = math.max(track.seconds, track.units / track.scale)
   movie.tracks[#movie.tracks + 1] = track
   movie.by_id[track.id or 0] = track
 end
@@ -165,7 +184,7 @@ local function read_run(src, at, stop, default)
     size = size + (flags & bit ~= 0 and 4 or 0)
   end
   if flags & 0x100 == 0 then
-    return count, count * default
+    return count, count * 1.0 * default
   end
   if offset + count * size > stop then
     error(source.CONTRADICTORY, 0)
@@ -201,18 +220,26 @@ local function read_fragment(src, first, stop, movie, state)
   boxes.walk(src, first, stop, { traf = traf }, state)
 end
 
+-- Seconds of a track by its tables. A packet of AAC decodes to as much as it does, whatever the tables say of it.
+local function track_seconds(track)
+  local told = math.max(track.seconds, (track.units + track.fragment_units) / track.scale)
+  local packets = track.is_aac and track.rate > 0 and (track.samples + track.fragment_samples) * AAC_PACKET / track.rate
+  return packets and packets > told * 1.1 + 0.25 and packets or told
+end
+
 local function summary(movie)
-  local facts = { width = 0, height = 0, frames = 0, kind = "audio" }
+  local facts = { width = 0, height = 0, frames = 0 }
   local seconds = movie.seconds
   for _, track in ipairs(movie.tracks) do
-    seconds = math.max(seconds, track.seconds, (track.units + track.fragment_units) / track.scale)
-    if track.handler == "vide" or track.handler == "pict" or track.handler == "auxv" then
+    seconds = math.max(seconds, track_seconds(track))
+    if VISUAL[track.handler] then
       facts.kind = "video"
       facts.frames = math.max(facts.frames, track.samples + track.fragment_samples)
       if track.width * track.height > facts.width * facts.height then
         facts.width, facts.height = track.width, track.height
       end
     elseif track.handler == "soun" then
+      facts.kind = facts.kind or "audio"
       facts.rate = math.max(facts.rate or 0, track.rate)
       facts.channels = math.max(facts.channels or 0, track.channels)
     end
@@ -220,7 +247,7 @@ local function summary(movie)
   if seconds > 0 then
     facts.milliseconds = seconds * 1000
   end
-  if movie.unread or #movie.tracks == 0 then
+  if movie.unread or not facts.kind then
     return { kind = "video", width = 0, height = 0, frames = 1 }
   end
   return facts

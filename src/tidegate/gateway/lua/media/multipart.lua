@@ -5,25 +5,54 @@ local multipart = {}
 local MAX_PARTS = 4096
 local MAX_HEAD = 16384
 
---- The boundary a Content-Type names; nil when there is none, or more than one.
+-- Whether the parameter ends with the quoted value that begins at `at`, and what stands between its quotes, as written.
+local function quoted(text, at)
+  local pos = at + 1
+  while true do
+    local stop = text:find('["\\]', pos)
+    if not stop then
+      return false
+    elseif text:byte(stop) == 0x22 then
+      local inside = text:sub(at + 1, stop - 1)
+      return (text:find("^%s*;", stop + 1) or text:find("^%s*$", stop + 1)) ~= nil, inside
+    end
+    pos = stop + 2
+  end
+end
+
+-- The values that receivers may take for the boundary; the first is the one that RFC 2046 means.
+local function readings(text, at)
+  if text:byte(at) ~= 0x22 then
+    local whole = text:match("^[^;]*", at):gsub("%s+$", "")
+    return { whole, whole:match("^[^,%s]*"), whole:match("^[^,]*"), whole:match("^%S*") } -- none may end at these, some do
+  end
+  local ended, inside = quoted(text, at)
+  if not ended then
+    return nil
+  end
+  return { (inside:gsub("\\(.)", "%1")), inside, (inside:gsub("%s+$", "")) }
+end
+
+local LONGEST = 256
+
+--- The boundary a Content-Type names, and what else a receiver may take for it. Nil when there is none or more than one.
 function multipart.boundary(content_type)
   local lower = content_type:lower()
   local _, at = lower:find("[;%s]boundary%s*=%s*")
-  if not at or lower:find("[;%s]boundary%s*=", at) then
+  if not at or lower:find("[;%s]boundary%s*=", at) or lower:find("[;%s]boundary%s*%*") then
     return nil
   end
-  local rest = content_type:sub(at + 1)
-  local boundary
-  if rest:sub(1, 1) == '"' then
-    boundary = rest:match('^"([^"]*)"')
-    boundary = boundary and boundary:gsub("\\(.)", "%1")
-  else
-    boundary = rest:match("^[^;,%s]+")
-  end
-  if not boundary or boundary == "" or #boundary > 256 then
+  local found = readings(content_type, at + 1)
+  if not found or found[1] == "" or #found[1] > LONGEST then
     return nil
   end
-  return boundary
+  local others = {}
+  for k = 2, #found do
+    if found[k] ~= "" and found[k] ~= found[1] then
+      others[#others + 1] = found[k]
+    end
+  end
+  return found[1], others
 end
 
 -- The next delimiter from `pos`: where its line begins (the line break before it included), where the next line begins,
@@ -66,6 +95,16 @@ local function head(data, pos, last)
     end
   end
   return nil
+end
+
+--- Whether one of these other readings of the boundary splits data[first..last] as well: receivers would see other parts.
+function multipart.ambiguous(data, first, last, others)
+  for _, other in ipairs(others) do
+    if delimiter(data, "--" .. other, first, first, last) then
+      return true
+    end
+  end
+  return false
 end
 
 --- Calls `each(fields, first, last)` for the parts in data[first..last]. Returns a fault code or nil.

@@ -4,31 +4,12 @@
 -- themselves, and the larger of both counts. Streams one after the other (a chain) add up.
 
 local source = require("media.source")
+local opus = require("media.opus")
 
 local MAX_PAGES = 500000
 
 -- Lowest sound rates in bytes a second that a claim of length is believed at: above this it must be a lie.
 local MOST_BYTES_PER_SECOND = 1000000
-
--- Samples at 48 kHz in a frame, by the configuration in the first five bits of an Opus packet.
-local function opus_frame(config)
-  if config < 12 then
-    return ({ 480, 960, 1920, 2880 })[config % 4 + 1]
-  elseif config < 16 then
-    return config % 2 == 0 and 480 or 960
-  end
-  return 120 << (config % 4)
-end
-
-local function opus_samples(src, at, size)
-  if size < 1 then
-    return 0
-  end
-  local toc = src:byte(at)
-  local code = toc & 3
-  local count = code == 0 and 1 or code < 3 and 2 or size > 1 and src:byte(at + 1) & 63 or 0
-  return math.min(count * opus_frame(toc >> 3), 5760)
-end
 
 local function begin(src, at, size)
   local head = src:text(at, math.min(size, 80))
@@ -61,13 +42,13 @@ local function count_opus(src, stream, lacing, segments, body)
     stream.open = length == 255
     if not stream.open then
       if fresh and stream.pages > 2 then
-        stream.opus = stream.opus + opus_samples(src, at, size)
+        stream.opus = stream.opus + opus.samples(src, at, size)
       end
       at, size, fresh = at + size, 0, true
     end
   end
   if stream.open and fresh and size > 0 and stream.pages > 2 then
-    stream.opus = stream.opus + opus_samples(src, at, size)
+    stream.opus = stream.opus + opus.samples(src, at, size)
   end
 end
 

@@ -92,9 +92,11 @@ end
 local MAX_DEPTH = 3
 
 local function read_multipart(media, data, first, last, content_type, depth, native)
-  local boundary = multipart.boundary(content_type)
+  local boundary, others = multipart.boundary(content_type)
   if not boundary then
     return "media_malformed"
+  elseif multipart.ambiguous(data, first, last, others) then
+    return "media_contradictory"
   end
   local problem
   local fault = multipart.parts(data, first, last, boundary, function(fields, from, to)

@@ -9,6 +9,7 @@ local read_matroska = require("media.matroska")
 local audio = require("media.audio")
 local frames = require("media.frames")
 local read_ogg = require("media.ogg")
+local read_icon = require("media.icon")
 
 local sniff = {}
 
@@ -36,7 +37,7 @@ local FOUR = {
   ["\0\0\1\xB3"] = { "mpeg", "video" },
   ["\xFF\x4F\xFF\x51"] = { "jpeg2000", "image" },
   ["8BPS"] = { "psd", "image" },
-  ["\0\0\1\0"] = { "ico", "image" },
+  ["\0\0\1\0"] = { "ico", "image", read_icon },
   ["caff"] = { "caf", "audio" },
   ["MThd"] = { "midi", "audio" },
   ["%PDF"] = { "pdf", "other" },
@@ -96,7 +97,8 @@ function sniff.name(src)
     return JPEG
   end
   local four = head:sub(1, 4)
-  local found = FOUR[four] or SECOND_FOUR[head:sub(5, 8)] or FORMS[four] and FORMS[four][head:sub(9, 12)]
+  local box = SECOND_FOUR[head:sub(5, 8)]
+  local found = head:byte(1) == 0 and box or FOUR[four] or box or FORMS[four] and FORMS[four][head:sub(9, 12)]
   if found then
     return found
   elseif head:sub(1, 2) == "BM" and src.total >= 26 and BMP_HEADERS[src:unpack("<I4", 4, 14)] then

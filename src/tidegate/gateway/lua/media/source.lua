@@ -18,17 +18,17 @@ source.COMPLEX = { code = "media_too_complex" }
 local Source = {}
 Source.__index = Source
 
+-- Offsets come from the file and may be anything that fits 64 bits: only differences are taken, which cannot wrap round.
 function Source:at(offset, n)
-  local last = offset + n
-  if last > self.size or offset < 0 then
-    if last > self.total or offset < 0 then
+  if offset < 0 or n > self.size - offset then
+    if offset < 0 or n > self.total - offset then
       error(source.TRUNCATED, 0)
     end
     if not self.extend then
       error(source.MORE, 0)
     end
-    self:extend(last)
-    if last > self.size then
+    self:extend(offset + n)
+    if n > self.size - offset then
       error(source.TRUNCATED, 0)
     end
   end
@@ -71,6 +71,11 @@ end
 
 -- For a piece of something longer: no reader may conclude anything from its end.
 source.ENDLESS = 1 << 53
+
+-- No size, number or time in a file of today is larger: two of them multiplied still fit 64 bits where it matters, and what
+-- claims more is refused by its reader.
+source.MAX_SIDE = (1 << 31) - 1
+source.MAX_NUMBER = 1 << 53
 
 --- A source whose bytes come from `decode(n)`: returns the first `n` bytes or more (all, when there are fewer).
 function source.lazy(total, decode)

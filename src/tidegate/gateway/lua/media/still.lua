@@ -8,7 +8,7 @@ local source = require("media.source")
 
 local still = {}
 
-local MAX_SIDE = (1 << 31) - 1
+local MAX_SIDE = source.MAX_SIDE
 
 -- A file with more segments, chunks or blocks than this is refused: no camera or editor writes as many.
 local MAX_SEGMENTS = 4096
@@ -291,7 +291,7 @@ function still.bmp(src)
   end
   local facts = picture(width, height)
   if (packing == 0 or packing == 3 or packing == 6) and depth > 0 then -- stored as it is: the bytes must be there
-    local stored = ((width * depth + 31) // 32) * 4 * height
+    local stored = ((width * depth + 31) // 32) * 4.0 * height -- a float: this may pass 64 bits
     if stored > src.total then
       error(source.TRUNCATED, 0)
     end

@@ -67,7 +67,7 @@ end
 return function(src)
   local form = layout(src)
   local best = { width = 0, height = 0 }
-  local frames, seen, visited = 0, 0, {}
+  local frames, seen, visited, side = 0, 0, {}, 0
   local function visit(at)
     seen = seen + 1
     if visited[at] then
@@ -78,6 +78,7 @@ return function(src)
       error(source.COMPLEX, 0)
     end
     local width, height, subs, following = directory(src, form, at)
+    side = math.max(side, width, height)
     if width < 0 or height < 0 or width * 1.0 * height > best.width * 1.0 * best.height then
       best = still.picture(width, height)
     end
@@ -92,5 +93,7 @@ return function(src)
     end
     at = following
   end
-  return still.picture(best.width, best.height, frames)
+  local facts = still.picture(best.width, best.height, frames)
+  facts.side = side
+  return facts
 end
