@@ -16,6 +16,7 @@ from tidegate.control.act import Actor
 from tidegate.control.live import Live
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
+from tidegate.control.replay import replay, verify
 from tidegate.control.settings import Settings
 from tidegate.control.status import Addresses
 from tidegate.control.tenancy import Tenancy
@@ -23,11 +24,13 @@ from tidegate.gateway.fake import FakeGateway
 from tidegate.model.actions import Remedy
 from tidegate.model.lifecycle import PHASES
 from tidegate.model.memory import Memory
+from tidegate.model.scaling import ScaleMemory, SeasonMemory
 from tidegate.probes.fake import FakeProber
 from tidegate.runtimes.fake import FakeRuntime
 from tidegate.spec.checks import Manifest
 from tidegate.spec.load import load_data, together
-from tidegate.spec.resolve import Specs
+from tidegate.spec.resolve import PoolKey, Specs
+from tidegate.store.codec import encode
 from tidegate.store.journal import Journal
 from tidegate.store.tenants import TenantStore
 from tidegate.web.ports import NotFound
@@ -272,3 +275,18 @@ async def test_a_remedy_script_is_run_by_the_prober_and_probes_know_the_traffic(
 def test_settings_come_from_the_environment_and_are_overridden_by_what_is_given():
     settings = Settings.from_env({"TIDEGATE_HOME": "/tmp/x", "TIDEGATE_PORT": "81"}, port=82, host=None)
     assert (settings.state, settings.port, settings.host) == (Path("/tmp/x"), 82, "127.0.0.1")
+
+
+async def test_a_forecast_is_taught_while_it_runs_and_a_restart_remembers(fakes: Fakes):
+    await fakes.steps()
+    lesson = ScaleMemory(season=SeasonMemory(shape=(3.0,) * 336, slots_seen=336))
+    await fakes.live.learn("ocr", "default", encode(lesson), "forecast import: two weeks of trace.csv")
+    await fakes.steps()
+    kept = fakes.journal.load_memory()
+    assert kept is not None
+    assert kept.pools[PoolKey("ocr")].scale.season.shape == lesson.season.shape
+    assert any("two weeks of trace.csv" in text for text in fakes.said)
+    verdict = verify(replay(fakes.journal.recording(), lambda _: fakes.live.specs))
+    assert (verdict.identical, verdict.gaps) == (True, [])
+    with pytest.raises(NotFound):
+        await fakes.live.learn("chat", "default", encode(lesson), "nothing")

@@ -219,5 +219,9 @@ class FakeControl:
         await self._call("revoke_key", key_id)
         return key(id=key_id, state="revoked", revoked_at=AT)
 
+    async def learn(self, service: str, pool: str, lesson: str, text: str) -> str:
+        await self._call("learn", service, pool, lesson, text)
+        return f"{service}/{pool} has learned"
+
     async def down(self) -> None:
         await self._call("down")

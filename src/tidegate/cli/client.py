@@ -122,6 +122,11 @@ class Client:
 
         return _read(KeyStatus, self._ask("POST", "/v1/keys/revoke", {"id": key_id}))
 
+    def learn(self, service: str, pool: str, lesson: str, text: str) -> str:
+        """Teach a pool's forecast what was learned elsewhere."""
+        body = {"service": service, "pool": pool, "lesson": lesson, "text": text}
+        return _message(self._ask("POST", "/v1/learn", body))
+
     def down(self) -> str:
         """Begin to stop everything."""
         return _message(self._ask("POST", "/v1/down", {}))

@@ -75,14 +75,14 @@ def scenario(asked: Asked, files: Sequence[str], repeat: str) -> tuple[Scenario,
         work=work,
         startup=_startup(asked.startup),
         faults=faults.read(asked.faults) if asked.faults else (),
-        patience_s=_seconds(asked.patience) if asked.patience else None,
+        patience_s=seconds(asked.patience) if asked.patience else None,
         seed=asked.seed,
         cold=asked.cold,
-        tick_s=_seconds(asked.tick) if asked.tick else None,
+        tick_s=seconds(asked.tick) if asked.tick else None,
         repeat=repeat,
     )
     lead_s = min(LEAD_S, LEAD_SHARE * made.length_s)
-    made = replace(made, measure_from_s=lead_s if asked.measure_from is None else _seconds(asked.measure_from))
+    made = replace(made, measure_from_s=lead_s if asked.measure_from is None else seconds(asked.measure_from))
     if made.measure_from_s >= made.length_s:
         raise CannotSimulate(f"--measure-from is {asked.measure_from}, but the run ends before that. Give less.")
     _check_faults(made, {c.name for c in specs.clusters}, {k.service for k in keys})
@@ -122,8 +122,8 @@ def _loads(asked: Asked, specs: Specs) -> dict[PoolKey, Trace]:
 
 def _cut(trace: Trace, asked: Asked) -> Trace:
     if asked.begin is not None or asked.until is not None:
-        first = _seconds(asked.begin) if asked.begin else 0.0
-        trace = trace.between(first, _seconds(asked.until) if asked.until else trace.length_s)
+        first = seconds(asked.begin) if asked.begin else 0.0
+        trace = trace.between(first, seconds(asked.until) if asked.until else trace.length_s)
     return trace.scaled(asked.scale) if asked.scale != 1 else trace
 
 
@@ -158,16 +158,21 @@ def _work(
                 "Give the measured mean and variation: every number here depends on it."
             )
             text = f"{mean_s}"
-        work[pool.key] = _service_time(text)
+        work[pool.key] = service_time(text)
     return work, tuple(notes)
 
 
-def _service_time(text: str) -> ServiceTime:
+def service_time(text: str) -> ServiceTime:
+    """`MEAN[,CV]`, or a file of measured seconds.
+
+    Raises:
+        TidegateError: it is neither.
+    """
     path = Path(text)
     if path.is_file():
         return _measured(path)
     mean, _, cv = text.partition(",")
-    made = ServiceTime(_seconds(mean), float(cv) if _is_number(cv) else DEFAULT_CV)
+    made = ServiceTime(seconds(mean), float(cv) if _is_number(cv) else DEFAULT_CV)
     if made.mean_s <= 0 or (cv and not _is_number(cv)):
         raise CannotSimulate(f"--service-time {text}: expected MEAN[,CV] such as 800ms,0.5, or a file of seconds.")
     return made
@@ -184,7 +189,7 @@ def _measured(path: Path) -> ServiceTime:
     return ServiceTime.empirical(known)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """A duration; a bare number is seconds."""
     return parse_seconds(float(text) if _is_number(text) else text)
 
@@ -201,7 +206,7 @@ def _startup(text: str) -> Startup:
     mean, _, cv = text.partition(",")
     if cv and not _is_number(cv):
         raise CannotSimulate(f"--startup {text}: expected MEAN[,CV] such as 120s,0.2.")
-    return Startup(_seconds(mean), float(cv) if cv else 0.2)
+    return Startup(seconds(mean), float(cv) if cv else 0.2)
 
 
 # -- playing it ----------------------------------------------------------------------------------------------------

@@ -27,13 +27,16 @@ from tidegate.model.memory import Memory
 from tidegate.model.observed import Intent, Observed
 from tidegate.model.outlook import Outlook
 from tidegate.model.plan import Tick
+from tidegate.model.scaling import ScaleMemory
 from tidegate.model.status import Status
 from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.policy import whatif
+from tidegate.policy.lesson import taught
 from tidegate.policy.tick import tick
 from tidegate.runtimes.protocol import Runtime
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, Specs
+from tidegate.store import codec
 from tidegate.web.ports import Change, Diff, Event, Explanation, LogLine, Manifest, NotFound, PoolPreview, Preview
 
 log = logging.getLogger("tidegate")
@@ -270,6 +273,17 @@ class Live:
         key = await self.tenancy.revoke_key(key_id)
         self.recorder.operator(self.clock.wall(), key.tenant, f"key {key_id} revoked")
         return key
+
+    async def learn(self, service: str, pool: str, lesson: str, text: str) -> str:
+        key = PoolKey(service, pool)
+        if key not in self.memory.pools:
+            raise NotFound(f"no pool is called {key}. There are: {', '.join(map(str, self.memory.pools)) or 'none'}")
+        known = self.memory.pools[key]
+        scale = taught(known.scale, codec.decode(ScaleMemory, lesson))
+        self.memory = replace(self.memory, pools={**self.memory.pools, key: replace(known, scale=scale)})
+        self.recorder.taught(self.clock.wall(), str(key), text, self.memory)
+        self.wake.set()
+        return f"{key} has learned"
 
     async def down(self) -> None:
         self.recorder.operator(self.clock.wall(), "all", "stop everything")

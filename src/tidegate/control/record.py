@@ -117,6 +117,12 @@ class Recorder:
         self._entries.append(Entry(at, Kind.OPERATOR, data={"subject": subject, "text": text}))
         self._event(Event(at, "operator", subject, text))
 
+    def taught(self, at: float, subject: str, text: str, memory: Memory) -> None:
+        """A forecast was taught: written at once, and the recording begins anew with what is known now."""
+        self.operator(at, subject, text)
+        self.tape.turn()
+        self.remember(memory, at)
+
     def fault(self, at: float, subject: str, text: str) -> None:
         """Something could not be seen or done."""
         self._entries.append(Entry(at, Kind.FAULT, data={"subject": subject, "text": text}))

@@ -57,7 +57,8 @@ class Recorded:
     """One tick of a recording.
 
     `specs` is the revision of the manifests in force; `emptying` is True while everything was being stopped. `memory`
-    is set where the recording begins anew, and `broken` where ticks before that are missing.
+    is set where the recording begins anew, `broken` where ticks before that are missing, `turned` where the memory was
+    changed by somebody before that.
     """
 
     observed: Observed
@@ -66,6 +67,7 @@ class Recorded:
     emptying: bool = False
     memory: Memory | None = None
     broken: bool = False
+    turned: bool = False
 
 
 def in_short(decided: Tick) -> Decision:
@@ -91,6 +93,7 @@ class Tape:
 
     broken: bool = False
     _before: Recorded | None = None
+    _turned: bool = False
     _anew_at: float = 0.0
     _open: list[dict[str, Any]] = field(default_factory=list)
     _done: list[Stretch] = field(default_factory=list)
@@ -109,9 +112,14 @@ class Tape:
         line = _line(before, tick)
         if anew:
             line["memory"] = codec.plain(memory)
-            line["broken"], self.broken = self.broken, False
+            line["broken"], line["turned"] = self.broken, self._turned
+            self.broken = self._turned = False
         self._open.append(line)
         self._before = tick
+
+    def turn(self) -> None:
+        """The memory was changed from outside: begin anew with the next tick."""
+        self._before, self._turned = None, True
 
     def waiting(self) -> tuple[Stretch, ...]:
         """Everything since the last `written`."""
@@ -237,6 +245,7 @@ def _tick(before: Recorded | None, line: Mapping[str, Any]) -> Recorded:
         emptying=rest["emptying"],
         memory=codec.build(Memory, line["memory"]) if "memory" in line else None,
         broken=bool(line.get("broken")),
+        turned=bool(line.get("turned")),
     )
 
 

@@ -83,6 +83,7 @@ def build_app(
             Route("/v1/keys", routes.add_key, methods=["POST"]),
             Route("/v1/keys/revoke", routes.revoke_key, methods=["POST"]),
             Route("/metrics", routes.metrics),
+            Route("/v1/learn", routes.learn, methods=["POST"]),
             Route("/v1/down", routes.down, methods=["POST"]),
         ],
         exception_handlers={
@@ -182,6 +183,14 @@ class Routes:
 
         text = metrics.text(await _soon(self._control.tenants()))
         return Response(text, headers=_HEADERS | {"Content-Type": metrics.CONTENT_TYPE})
+
+    async def learn(self, request: Request) -> Response:
+        asked = bodies.read_object(await _body(request))
+        names = ("service", "pool", "lesson", "text")
+        if asked.keys() != set(names) or not all(isinstance(v, str) and v for v in asked.values()):
+            raise BadRequest(f"expected {', '.join(names)}, each a text")
+        said = await _soon(self._control.learn(*(asked[name] for name in names)))
+        return JSONResponse({"message": said}, headers=_HEADERS)
 
     async def down(self, _request: Request) -> Response:
         await _soon(self._control.down())

@@ -146,6 +146,10 @@ class ControlPort(Protocol):
     async def revoke_key(self, key_id: str) -> KeyStatus:
         """Take a key out of force, at once and for good."""
 
+    async def learn(self, service: str, pool: str, lesson: str, text: str) -> str:
+        """Teach a pool's forecast what was learned elsewhere (a `ScaleMemory` as `store.codec` writes it); `text` says
+        where it comes from. When it returns, a restart will not forget it."""
+
     async def down(self) -> None:
         """Begin to stop everything: drain, stop, end. Returns when it has begun."""
 

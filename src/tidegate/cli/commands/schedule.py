@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.options import JsonOption
+from tidegate.cli.options import DEFAULT_STATE, JsonOption, StateOption, complete_service
 
 
 def register(app: typer.Typer) -> None:
@@ -21,48 +21,44 @@ def _group() -> None:
 
 
 def suggest(
-    service: Annotated[str, typer.Argument(help="The service the windows are for.")],
-    trace: Annotated[str, typer.Option(help="Its traffic: a trace with a start time, or an access log.")],
+    service: Annotated[str, typer.Argument(help="The service the windows are for.", autocompletion=complete_service)],
     time_zone: Annotated[str, typer.Option(help="IANA time zone of the windows, as Europe/Berlin.")],
-    service_seconds: Annotated[float, typer.Option(help="Mean service time of a request, seconds.", min=0.0001)],
-    concurrency: Annotated[int, typer.Option(help="Requests a replica works on at a time.", min=1)] = 1,
+    trace: Annotated[
+        str | None,
+        typer.Option(help="Its traffic: a trace with a start time, or an access log. Default: the journal."),
+    ] = None,
+    service_seconds: Annotated[
+        float | None, typer.Option(help="With --trace: mean service time of a request, seconds.", min=0.0001)
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="With --trace: requests a replica works on at a time. [default: 1]", min=1)
+    ] = None,
     busy: Annotated[float, typer.Option(help="Share of the slots meant to be busy.", min=0.05, max=1.0)] = 0.8,
+    state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose schedule windows from a trace.
+    """Propose schedule windows from the journal or a trace.
 
     Half hours of the week that regularly need half as much again as the median one, as YAML to put under `scaling:`.
     """
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    from tidegate.base.errors import TraceError
+    from tidegate.cli import learning as work
     from tidegate.cli.output import print_json
-    from tidegate.policy import suggest as policy
-    from tidegate.sim import trace_files
 
-    try:
-        ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise TraceError(f"--time-zone {time_zone}: no such IANA time zone; write one such as Europe/Berlin") from None
-    found = trace_files.read(trace)
-    if found.start is None:
-        raise TraceError(f"{trace}: its start is not known; add a line `# start=2024-05-01T00:00:00Z`")
-    start, step_s = found.start, min(found.bin_s, policy.HALF_HOUR_S)
-    load = (
-        (start + i * found.bin_s + (j + 0.5) * step_s, rate * service_seconds)
-        for i, rate in enumerate(found.rates)
-        for j in range(max(1, int(found.bin_s / step_s)))
-    )
-    windows = policy.suggest(load, time_zone, concurrency * busy)
+    if trace is None:
+        if service_seconds is not None or concurrency is not None:
+            raise typer.BadParameter("--service-seconds and --concurrency go with --trace; the journal has its own.")
+        found = work.from_journal(service, state, busy)
+    elif service_seconds is None:
+        raise typer.BadParameter("--trace needs --service-seconds: how much work a request is.")
+    else:
+        found = work.from_trace(trace, service_seconds, concurrency or 1, busy)
+    told = work.suggested(found, time_zone)
     if as_json:
-        print_json(windows)
+        print_json(told)
         return
-    if not windows:
-        typer.echo(f"{service}: no half hour regularly needs more than the others, or less than a week was seen")
-        return
-    typer.echo(f"# {service}\nschedules:")
-    for w in windows:
-        days = ", ".join(w.days)
-        typer.echo(
-            f'  - {{days: [{days}], from: "{w.from_}", to: "{w.to}", timeZone: {time_zone}, minReplicas: {w.replicas}}}'
-        )
+    for one in told:
+        name = service if one.pool == "default" else f"{service}/{one.pool}"
+        if one.windows:
+            typer.echo("\n".join((f"# {name}", *work.yaml_lines(one, time_zone))))
+        else:
+            typer.echo(f"{name}: no window to propose: {one.why_none}")
