@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,20 @@ async def test_when_two_of_four_replicas_die_with_requests_on_them_none_fails(tm
         for replica in doomed:
             replica.kill()
         assert [a.status_code for a in await asyncio.gather(*asked)] == [200] * 8
+
+
+async def test_a_replica_whose_host_does_not_answer_at_all_is_passed_over_within_the_promise(tmp_path: Path):
+    async with world(tmp_path, connect_timeout_s=60.0) as here:
+        with socket.socket() as silent, socket.socket() as only:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(0)
+            only.connect(silent.getsockname())  # its one place is taken: further ones get no answer
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+            there = await here.replica("there")
+            servers = (Server("gone", address, 1), there.server(tier=1))
+            await here.gateway.publish(face(*servers, within_s=1.5))
+            answer = await here.client.get("/face", timeout=5.0)
+            assert (answer.status_code, answer.text) == (200, "there")
 
 
 async def test_a_service_that_breaks_everything_is_not_hit_several_times_over(tmp_path: Path):

@@ -29,7 +29,7 @@ from tidegate.gateway.names import (
     server_parameters,
 )
 from tidegate.gateway.pace import Terms, first_terms
-from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, once_more_lines, retry_lines
+from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, connect_s, once_more_lines, retry_lines
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.strict import connection_lines, request_lines
 from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
@@ -307,6 +307,7 @@ def _backend(
     yield f"balance {order}"
     yield f"timeout queue {milliseconds(pool.queue_max_wait_s)}"
     yield f"timeout server {milliseconds(pool.request_timeout_s)}"
+    yield f"timeout connect {milliseconds(connect_s(pool.within_s, settings.connect_timeout_s))}"
     yield from retry_lines(service.retry, settings.retries)
     # Requests that wait for a first server are not in the proxy's queue, but they are in the backend.
     yield f"http-request set-var(txn.room) be_name,map_str_int({ROOMS_MAP},1000)"

@@ -21,12 +21,21 @@ BUDGET = "retry-budget"
 _WINDOW = "10s"
 _REQUESTS_PER_RETRY = 5
 _FREE_RETRIES = 10
+_LEAST_CONNECT_S = 0.3
 
 
 def budget_table() -> Iterator[str]:
     """The counters per pool: requests, and further tries, over the window."""
     counters = f"http_req_rate({_WINDOW}),gpc(1),gpc_rate(1,{_WINDOW})"
     yield f"stick-table type string len 127 size 10k expire 60s store {counters}"
+
+
+def connect_s(within_s: float, most_s: float) -> float:
+    """How long to wait for a connection, seconds: a host that is gone without a word costs a third of the promise.
+
+    At least 0.3 s, which is more than any distance on earth.
+    """
+    return min(most_s, max(_LEAST_CONNECT_S, within_s / 3))
 
 
 def retry_lines(idempotent: bool, retries: int) -> Iterator[str]:
