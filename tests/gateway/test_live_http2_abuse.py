@@ -126,6 +126,28 @@ async def test_the_host_is_the_one_that_decided_the_route(tmp_path: Path):
         assert face.seen[-1].headers["host"] == "a"
 
 
+async def test_one_address_holds_as_many_requests_as_connections_however_few_carry_them(tmp_path: Path):
+    async with two_services(tmp_path, max_connections=60, body_timeout_s=5.0) as (here, *_):
+        reader, writer = await connect(here)
+        streams = range(1, 90, 2)
+        block = hpack.Encoder().encode([*PLAIN, (b"content-length", b"5")], huffman=False)
+        writer.write(b"".join(HeadersFrame(s, block, flags=[END_HEADERS]).serialize() for s in streams))
+        refused_streams = 0
+        async with asyncio.timeout(5.0):
+            while refused_streams < len(streams) - 30:
+                frame, length = Frame.parse_frame_header(memoryview(await reader.readexactly(9)))
+                frame.parse_body(memoryview(await reader.readexactly(length)))
+                refused_streams += isinstance(frame, HeadersFrame)
+        assert (await refused(here))["too_many_streams"] == len(streams) - 30
+        other = await asyncio.open_connection(
+            "127.0.0.1", here.gateway.settings.listen_port, local_addr=("127.0.0.2", 0)
+        )
+        other[1].write(b"GET /face HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert b" 200 " in await asyncio.wait_for(other[0].readline(), 5.0)
+        for opened in (writer, other[1]):
+            opened.close()
+
+
 async def test_floods_of_frames_leave_others_served(tmp_path: Path):
     async with two_services(tmp_path) as (here, *_):
         endless = HeadersFrame(1, b"").serialize() + ContinuationFrame(1, b"\x00\x01a\x01b" * 2000).serialize() * 100

@@ -30,9 +30,7 @@ LOG_FIELDS = (
     "tenant=%[var(txn.service)],%[var(txn.tenant)],%[var(txn.key_id)],%[var(txn.refused)],%[var(txn.admitted)],%U"
 )
 
-# Counters of a request: 0 its address, 1 its pool's budget of retries, 2 its tenant, 3 its tenant in its pool.
-COUNTERS = 4
-_COUNTER = 2
+_COUNTER = 2  # see `strict.COUNTERS`
 _CLOCK = 2**32
 _MICROSECONDS = 1_000_000
 CLASSES = {"high": 1, "normal": 2, "low": 3}

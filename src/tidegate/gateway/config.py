@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import access, answers, by_url, sharing, upstream
+from tidegate.gateway import access, answers, by_url, sharing, strict, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
@@ -31,9 +31,8 @@ from tidegate.gateway.names import (
 from tidegate.gateway.pace import Terms, first_terms
 from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, connect_s, once_more_lines, retry_lines
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.strict import connection_lines, request_lines
 from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
-from tidegate.gateway.tls import bind_options, global_lines, management_options, redirect_lines
+from tidegate.gateway.tls import bind_options, global_lines, management_options, on_loopback, redirect_lines
 from tidegate.model.admission import Admission
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
@@ -73,6 +72,7 @@ def render(
         *_redirect(settings),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
+        block(f"backend {strict.STREAMS}", strict.streams_table()),
         *([block(f"backend {upstream.TRUSTED}", trusted)] if (trusted := [*upstream.trusted_lines(snapshot)]) else []),
         *([block(f"backend {BUDGET}", budget_table())] if any(s.retry for s in snapshot.services) else []),
         *_tables(snapshot),
@@ -115,8 +115,8 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> 
     yield "lua-load-per-thread gateway.lua"
     yield from global_lines(settings.tls)
     yield from upstream.global_lines(snapshot)
-    if access.any_guarded(snapshot):
-        yield f"tune.stick-counters {access.COUNTERS}"
+    yield f"tune.stick-counters {strict.COUNTERS}"
+    yield from strict.global_lines()
     if any_screened(snapshot):
         yield from screen_lines()
         yield from by_url.load_lines(snapshot)
@@ -149,13 +149,14 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
         yield f"bind 127.0.0.1:{settings.tls.internal_port} id 2"
     yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600 id 3"
     yield from _logging()
-    yield from connection_lines(settings)
+    yield from strict.connection_lines(settings, strict.OUTSIDE)
+    yield strict.ADDRESSES_TABLE
     yield ""
     yield from _identity(settings)
     yield "http-request allow if { stopping }"
     yield "use_backend successor if { stopping } !{ var(txn.service) -m found }"
     yield ""
-    yield from request_lines()
+    yield from strict.request_lines(settings)
     yield "http-request set-log-level silent if { path_beg /.tidegate/ }"
     yield f"http-request return {_HEALTHY} if {{ path /.tidegate/healthz }}"
     yield f"http-request return {returned(answers.NO_SUCH_PATH)} if {{ path_beg /.tidegate/ }}"
@@ -173,7 +174,9 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
 
 def _redirect(settings: GatewaySettings) -> Iterator[str]:
     if settings.tls is not None and settings.tls.redirect_port is not None:
-        yield block("frontend redirect", redirect_lines(settings.tls, settings.listen_address, settings.listen_port))
+        guards = strict.connection_lines(settings)
+        lines = redirect_lines(settings.tls, settings.listen_address, settings.listen_port, guards)
+        yield block("frontend redirect", lines)
 
 
 def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
@@ -374,6 +377,8 @@ def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
 def _management(settings: GatewaySettings) -> Iterator[str]:
     secured = management_options(settings.tls, settings.management_address)
     yield f"bind {settings.management_address}:{settings.management_port}{secured}"
+    if not on_loopback(settings.management_address):
+        yield from strict.connection_lines(settings)
     yield "no log"
     yield "http-request set-var(txn.rid) str(-)"
     if settings.management_token:

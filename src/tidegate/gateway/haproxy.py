@@ -30,6 +30,7 @@ from tidegate.gateway.process import affordable_connections, affordable_memory, 
 from tidegate.gateway.refusals import Refusals
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat, read_table
+from tidegate.gateway.text import BUFFER_MARGIN
 from tidegate.model.admission import Admission, AdmissionSeen
 from tidegate.model.observed import GatewaySeen, PoolLoad
 from tidegate.model.snapshot import Snapshot
@@ -95,7 +96,9 @@ class HaproxyGateway:
         """
         self.settings = replace(
             self.settings,
-            max_connections=affordable_connections(self.settings.max_connections),
+            max_connections=affordable_connections(
+                self.settings.max_connections, self.settings.small_body_bytes + BUFFER_MARGIN
+            ),
             lane_memory_bytes=affordable_memory(self.settings.lane_memory_bytes),
         )
         self._ending = False

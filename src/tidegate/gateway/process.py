@@ -23,15 +23,17 @@ _PIPE_BYTES = 1024 * 1024
 _OTHER_DESCRIPTORS = 1000
 
 
-def affordable_connections(wanted: int) -> int:
-    """The number of client connections the file-descriptor limit allows, at most `wanted`.
+def affordable_connections(wanted: int, bytes_each: int) -> int:
+    """The number of client connections that file descriptors and memory allow, at most `wanted`.
 
-    The proxy raises its own soft limit to the hard one. Worked example: a hard limit of 20 000 gives 9 500.
+    Each may hold a body of `bytes_each`; all together get half of the machine's memory. The proxy raises its own soft
+    limit of descriptors to the hard one. Worked example: a hard limit of 20 000 gives 9 500; 2 GiB of memory and
+    bodies of 320 KiB give 3 276.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        return wanted
-    return max(50, min(wanted, (hard - _OTHER_DESCRIPTORS) // 2))
+    described = wanted if hard == resource.RLIM_INFINITY else (hard - _OTHER_DESCRIPTORS) // 2
+    held = psutil.virtual_memory().total // 2 // bytes_each
+    return max(50, min(wanted, described, held))
 
 
 def affordable_memory(wanted: int) -> int:

@@ -10,30 +10,54 @@ from collections.abc import Iterator
 
 from tidegate.gateway import answers
 from tidegate.gateway.answers import returned
+from tidegate.gateway.names import PUBLIC
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import HEAD_LIMIT, URI_LIMIT, quoted
+
+OUTSIDE = "{ so_id 1 }"
+STREAMS = "streams-by-address"
+ADDRESSES_TABLE = "stick-table type ipv6 size 100k expire 60s store conn_cur"
+# Sessions and streams have counters 0 to 4: addresses (connections), retries, tenants, shares, addresses (requests).
+COUNTERS, _COUNTER = 5, 4
+_ADDRESS = "src,ipmask(32,64)"
+_STREAMS_PER_CONNECTION = 64
 
 # "..", "." as a whole segment, however it is written once decoded; a semicolon begins a segment's parameters.
 _DOT_SEGMENT = quoted(r"(^|[/\\])\.\.?([/\\;]|$)")
 
 
-def connection_lines(settings: GatewaySettings) -> Iterator[str]:
+def global_lines() -> Iterator[str]:
+    """For the `global` section."""
+    yield f"tune.h2.fe.max-concurrent-streams {_STREAMS_PER_CONNECTION}"
+
+
+def connection_lines(settings: GatewaySettings, condition: str = "") -> Iterator[str]:
     """Connections from outside: an address holds half of what there is, and little once three quarters are taken.
 
     Worked example: of 9500 connections one address gets 4750; from 7125 on, each gets 148, so that it takes at least
     16 more addresses to keep others out. An IPv6 address counts with its whole /64, which is what one customer has.
     """
     most = settings.max_connections
-    outside = "{ so_id 1 }"
-    yield "stick-table type ipv6 size 100k expire 60s store conn_cur"
-    yield f"tcp-request connection track-sc0 src,ipmask(32,64) if {outside}"
-    yield f"tcp-request connection reject if {outside} {{ sc0_conn_cur gt {max(1, most // 2)} }}"
-    crowded = f"{{ fe_conn gt {most * 3 // 4} }} {{ sc0_conn_cur gt {max(1, most // 64)} }}"
-    yield f"tcp-request connection reject if {outside} {crowded}"
+    here = f"if {condition}" if condition else ""
+    yield f"tcp-request connection track-sc0 {_ADDRESS} table {PUBLIC} {here}".rstrip()
+    held = f"sc_conn_cur(0,{PUBLIC}) gt"
+    yield f"tcp-request connection reject if {condition} {{ {held} {max(1, most // 2)} }}".replace("  ", " ")
+    crowded = f"{{ fe_conn({PUBLIC}) gt {most * 3 // 4} }} {{ {held} {max(1, most // 64)} }}"
+    yield f"tcp-request connection reject if {condition} {crowded}".replace("  ", " ")
 
 
-def request_lines() -> Iterator[str]:
+def streams_table() -> Iterator[str]:
+    """The counters of requests per address."""
+    yield ADDRESSES_TABLE
+
+
+def request_lines(settings: GatewaySettings) -> Iterator[str]:
     """The head of a request, before anything is decided by it."""
+    # Over HTTP/2 one connection carries many requests, each with a body that is held: an address may have as many
+    # requests as it may have connections.
+    yield f"http-request track-sc{_COUNTER} {_ADDRESS} table {STREAMS} if {OUTSIDE}"
+    many = f"{{ sc_conn_cur({_COUNTER},{STREAMS}) gt {max(1, settings.max_connections // 2)} }}"
+    yield f"http-request return {returned(answers.TOO_MANY_STREAMS)} if {OUTSIDE} {many}"
     yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {HEAD_LIMIT} }}"
     yield f"http-request return {returned(answers.URI_TOO_LONG)} if {{ url_len gt {URI_LIMIT} }}"
     allowed = "METH_GET or { method POST PUT PATCH DELETE OPTIONS }"

@@ -6,7 +6,7 @@ finite-field exchanges, which need parameters of their own and serve no client t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def cipher_lines(side: str) -> Iterator[str]:
 
 def management_options(tls: Tls | None, address: str) -> str:
     """What follows the management address: TLS when other machines can reach it and there is a certificate."""
-    if tls is None or address in ("127.0.0.1", "::1", "localhost"):
+    if tls is None or on_loopback(address):
         return ""
     return f" ssl crt {file_name(0)} alpn h2,http/1.1"
 
@@ -82,10 +82,17 @@ def bind_options(tls: Tls | None) -> str:
     return f" ssl {certificates} alpn h2,http/1.1{clients}"
 
 
-def redirect_lines(tls: Tls, address: str, port: int) -> Iterator[str]:
+def on_loopback(address: str) -> bool:
+    """Whether only this machine reaches it."""
+    return address in ("127.0.0.1", "::1", "localhost")
+
+
+def redirect_lines(tls: Tls, address: str, port: int, guards: Iterable[str]) -> Iterator[str]:
     """The frontend that sends plain HTTP to the TLS port; 308 keeps method and body."""
     suffix = "" if port == 443 else f":{port}"
     yield f"bind {address}:{tls.redirect_port}"
+    yield from guards
+    yield "option httpclose"
     yield "no log"
     yield "http-request set-var(txn.rid) unique-id"
     yield "unique-id-format %[uuid()]"
