@@ -15,6 +15,7 @@ from e2e.system import System, cluster, service, system
 from tidegate.model.status import RolloutStatus
 
 FLEET = {"minReplicas": 4, "maxReplicas": 4}
+NEAR_FIRST = {"clusters": ["here", "there"]}
 ROLLOUT = {"watchSeconds": 3, "verify": {"python": "verify_echo.py"}, "progressDeadlineSeconds": 120}
 
 
@@ -110,3 +111,28 @@ def test_a_killed_control_process_continues_a_paused_upgrade_and_can_still_go_ba
         ended(live, "stable")
     assert clients.failures == []
     assert live.get().json()["version"] == "2"
+
+
+def test_a_second_cluster_gets_the_revision_after_the_first_was_watched(tmp_path: Path):
+    shutil.copy(Path(__file__).with_name("verify_echo.py"), tmp_path)
+    places = [cluster("here", capacity={"cpu": 0.3, "memory": "8Gi"}), cluster("there", region="far")]
+
+    def fleet(**env: str) -> dict[str, Any]:
+        return service(scaling={"minReplicas": 5, "maxReplicas": 5}, env=env, rollout=ROLLOUT, placement=NEAR_FIRST)
+
+    with system(tmp_path, fleet(), *places) as live:
+        live.ready(5, within_s=60)
+        with Clients(live.url + "/echo/?sleep=0.02", count=4) as clients:
+            live.write(fleet(VERSION="2"), *places)
+            live.run("apply", "-f", str(live.manifests))
+            assert rollout(live).waves == (("there",), ("here",))
+            assert "wave 1 of 2 (there)" in live.run("rollout", "status", "echo").stdout
+            target = rollout(live).target
+            while (now := live.pool()).rollout is not None and now.rollout.wave == 0 and not now.rollout.history:
+                assert {r.cluster for r in now.replicas if r.revision == target} <= {"there"}
+            ended(live, "stable")
+        assert clients.failures == []
+        assert {r.cluster for r in live.pool().replicas} == {"here", "there"}
+        told = [json.loads(line) for line in live.run("events", "--json").stdout.splitlines()]
+        phases = [e["text"] for e in told if e["kind"] == "rollout"]
+        assert sum("wave good: wave 1 of 2 (there)" in text for text in phases) == 1

@@ -175,6 +175,8 @@ class _View:
             since=r.since,
             began_at=r.began_at,
             history=r.history,
+            waves=r.waves,
+            wave=r.wave,
         )
 
     def _phases(self, key: PoolKey) -> tuple[PhaseStatus, ...]:

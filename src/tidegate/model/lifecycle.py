@@ -93,6 +93,7 @@ ROLLOUT_MOVES: dict[RolloutPhase, dict[str, RolloutPhase]] = {
     },
     RolloutPhase.WATCHING: {
         "batch good": RolloutPhase.ADDING,
+        "wave good": RolloutPhase.ADDING,
         "all good": RolloutPhase.STABLE,
         "new revision": RolloutPhase.ADDING,
         "nothing to replace": RolloutPhase.STABLE,

@@ -92,8 +92,11 @@ class RolloutMemory:
     shares and not counts, since scaling goes on meanwhile. `since` is when the phase began, `progress_at` when the
     last replica of the batch became ready (`best` of them so far). `new` and `old` count requests since the first new
     replica served; `watch_new` and `watch_old` are what they were when the batch began to be watched.
-    `promoted`: an operator wants it finished without watching. `crowded`: there was no room to surge, so old replicas
-    go first. `heard_at` is the time of the last wish of an operator that was acted on.
+    `promoted`: an operator wants it finished without watching. `crowded`: there was no room to surge for the
+    `crowded_at` wanted replicas, so old ones go first. `heard_at` is the time of the last wish of an
+    operator that was acted on. `waves` are the clusters in the order in which they get the target (empty: all at
+    once), `wave` the number of the one under way, `wave_ends` whether the batch under way completes it, `wave_most` how
+    many may be new by then (0: no bound).
     """
 
     phase: RolloutPhase = RolloutPhase.STABLE
@@ -108,6 +111,7 @@ class RolloutMemory:
     paused: bool = False
     promoted: bool = False
     crowded: bool = False
+    crowded_at: int = 0
     reason: str = ""
     new: Counted = Counted()
     old: Counted = Counted()
@@ -115,6 +119,10 @@ class RolloutMemory:
     watch_old: int = 0
     heard_at: float = 0.0
     history: tuple[RolloutRecord, ...] = ()
+    waves: tuple[tuple[str, ...], ...] = ()
+    wave: int = 0
+    wave_ends: bool = False
+    wave_most: int = 0
 
 
 @dataclass(frozen=True, slots=True)

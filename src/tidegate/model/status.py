@@ -57,7 +57,8 @@ class ReplicaStatus:
 @dataclass(frozen=True, slots=True)
 class RolloutStatus:
     """How far a pool is from `stable` to `target` (see `RolloutMemory`): `ready` of `wanted` replicas run the target,
-    the batch under way leads to `goal` of them. `history` holds the ended ones, newest last."""
+    the batch under way leads to `goal` of them. `history` holds the ended ones, newest last. `waves` are the clusters
+    in the order in which they get the target, `wave` the number of the one under way, from 0."""
 
     phase: str
     stable: str
@@ -70,6 +71,8 @@ class RolloutStatus:
     since: float = 0.0
     began_at: float = 0.0
     history: tuple[RolloutRecord, ...] = ()
+    waves: tuple[tuple[str, ...], ...] = ()
+    wave: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tidegate.model.plan import RolloutStep
 from tidegate.model.reasons import Reason
 from tidegate.policy import evidence
 from tidegate.policy.reconcile import Split, Standing
+from tidegate.policy.waves import Waves, clusters_of
 from tidegate.spec.resolve import PoolSpec
 from tidegate.spec.service import CanaryStep, Rollout
 
@@ -40,6 +41,7 @@ class Facts:
     vacancies: tuple[Vacancy, ...] = ()
     gateway: GatewaySeen | None = None
     intents: tuple[Intent, ...] = ()
+    waves: Waves = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Step:
     """What follows for a pool.
 
     `standing` has those of revisions that are not wanted marked stale. `held` replicas get no new requests though they
-    are ready. `moves` are the phases it went through.
+    are ready. `moves` are the phases it went through. New ones may be started in `clusters` now, best
+    first (None: anywhere); old ones of `leaving` go first, in that order.
     """
 
     memory: RolloutMemory
@@ -58,6 +61,8 @@ class Step:
     moves: tuple[RolloutStep, ...] = ()
     reasons: tuple[Reason, ...] = ()
     look_again_at: float | None = None
+    clusters: tuple[str, ...] | None = None
+    leaving: tuple[str, ...] = ()
 
     @property
     def under_way(self) -> bool:
@@ -115,7 +120,7 @@ class _Walk:
         source = self.m.stable
         serving = any(s.memory.revision == source and s.memory.ready_at is not None for s in self.facts.standing)
         fresh = RolloutMemory(stable=source, target=revision, heard_at=self.m.heard_at, history=self.m.history)
-        self.m = replace(fresh, phase=self.m.phase, began_at=self.facts.at)
+        self.m = replace(fresh, phase=self.m.phase, began_at=self.facts.at, waves=self.facts.waves)
         if not serving:
             self._record("done", f"no replica of {source} served")
             self._move("nothing to replace", f"no replica of {source} serves")
@@ -162,6 +167,7 @@ class _Walk:
             phase=self.m.phase,
             promoted=promoted,
             began_at=self.facts.at,
+            waves=self.facts.waves,
         )
         self._move("retried", "promoted by an operator" if promoted else "tried again by an operator")
         self._next_batch()
@@ -262,23 +268,50 @@ class _Walk:
             self.m = replace(self.m, new=Counted(), old=Counted())
             return
         step = self._canary_step()
-        self.m = replace(self.m, done=self.m.goal)
-        self._move("batch good", told)
+        self.m = replace(self.m, done=min(self.m.goal, self._goal() / self.facts.wanted))
+        if self.m.wave_ends:
+            self._move("wave good", f"{self._wave_name()}: {told}")
+        else:
+            self._move("batch good", told)
         if step is not None and step.manual and not self.m.promoted:
             self.m = replace(self.m, paused=True, reason=f"at {step.weight:.4g} of the replicas; waits for resume")
         else:
             self._next_batch()
 
     def _next_batch(self) -> None:
-        wanted, done = self.facts.wanted, self._of(self.m.done)
+        wanted, done = self.facts.wanted, self._done()
         most = wanted if self._strategy == "blueGreen" else self._surge() + self._unavailable()
         if self._strategy == "rolling":
             most = min(most, self._rollout.batch_of(wanted))
         goal = min(wanted, done + max(1, most))
         if self._strategy == "canary" and not self.m.promoted:
             goal = min(goal, next((n for n in self._canary_counts() if n > done), wanted))
+        wave, most = self._wave(done)
+        goal = min(goal, most)
         share = 1.0 if goal >= wanted else goal / wanted
+        ends = goal == most < wanted
+        fixed = goal if wave < len(self.m.waves) - 1 else 0
         self.m = replace(self.m, goal=share, best=self._ready(), progress_at=self.facts.at)
+        self.m = replace(self.m, wave=wave, wave_ends=ends, wave_most=fixed)
+
+    def _wave(self, done: int) -> tuple[int, int]:
+        """The wave that the next batch belongs to, and how many replicas may be new by its end.
+
+        Old ones that stand in its clusters, less those that the batch before has made superfluous there.
+        """
+        m, wanted = self.m, self.facts.wanted
+        old = [s.memory.cluster for s in self.facts.standing if not s.stale and not self._is_new(s)]
+        superfluous = max(0, len(old) - (wanted - done))
+        for wave in range(m.wave, len(m.waves) - 1):
+            here = sum(name in m.waves[wave] for name in old)
+            left = here - (superfluous if wave == m.wave else 0)
+            if left > 0:
+                return wave, min(wanted, done + left)
+        return max(0, len(m.waves) - 1), wanted
+
+    def _wave_name(self) -> str:
+        m = self.m
+        return f"wave {m.wave + 1} of {len(m.waves)} ({', '.join(m.waves[m.wave])})"
 
     def _canary_counts(self) -> list[int]:
         return [self._of(step.weight) for step in self._rollout.canary.steps]
@@ -293,7 +326,8 @@ class _Walk:
 
     def _watch_s(self) -> float:
         step = self._canary_step()
-        return max(self._rollout.watchSeconds, step.pause if step else 0.0)
+        pause_s = self._rollout.wavePauseSeconds if self.m.wave_ends else 0.0
+        return max(self._rollout.watchSeconds, step.pause if step else 0.0, pause_s)
 
     # -- counts --------------------------------------------------------------------------------------------------
 
@@ -309,7 +343,14 @@ class _Walk:
         return min(self.facts.wanted, count_of(float(share), self.facts.wanted, up=True))
 
     def _goal(self) -> int:
-        return self._of(self.m.goal)
+        return self._bounded(self._of(self.m.goal))
+
+    def _done(self) -> int:
+        return self._bounded(self._of(self.m.done))
+
+    def _bounded(self, count: int) -> int:
+        """What a scale-up adds in a wave but the last is of the old revision: it may stand anywhere."""
+        return min(count, self.m.wave_most) if self.m.wave_most else count
 
     def _is_new(self, s: Standing) -> bool:
         return s.memory.revision == self.m.target
@@ -318,7 +359,7 @@ class _Walk:
         return sum(s.ready and not s.stale and self._is_new(s) for s in self.facts.standing)
 
     def _surge(self) -> int:
-        return 0 if self.m.crowded else self._rollout.surge_of(self.facts.wanted)
+        return 0 if is_crowded(self.m, self.facts.wanted) else self._rollout.surge_of(self.facts.wanted)
 
     def _unavailable(self) -> int:
         """At least one when nothing may surge, as in a Deployment whose two shares both come to zero."""
@@ -346,6 +387,8 @@ class _Walk:
             moves=tuple(self.moves),
             reasons=self._reasons(),
             look_again_at=self._wake(),
+            clusters=clusters_of(m.waves, m.wave) if forward and m.wave < len(m.waves) - 1 else None,
+            leaving=tuple(name for wave in m.waves[: m.wave + 1] for name in wave) if forward else (),
         )
 
     def _split(self, main: str, forward: bool) -> Split:
@@ -356,7 +399,7 @@ class _Walk:
             return Split(main, wanted, self.m.target or main, 0, room, wanted - unavailable, why)
         if self._strategy == "blueGreen":
             return Split(main, wanted, self.m.stable, wanted, 2 * wanted, wanted, why)
-        goal, done = self._goal(), self._of(self.m.done)
+        goal, done = self._goal(), self._done()
         others = max(0, wanted - done - max(0, goal - done - surge))
         return Split(main, goal, self.m.stable, others, wanted + surge, wanted - unavailable, why)
 
@@ -375,6 +418,7 @@ class _Walk:
             return (Reason("rollout", f"{m.target} {m.phase}: {m.reason}; {m.stable} serves"),)
         what = f"{m.stable} -> {m.target}: {self._ready()} of {self.facts.wanted} ready"
         now = f"paused: {m.reason}" if m.paused else f"{m.phase} up to {self._goal()}"
+        now = f"{self._wave_name()}, {now}" if m.waves else now
         return (Reason("rollout", f"{what}, {now}"),)
 
     def _wake(self) -> float | None:
@@ -407,6 +451,12 @@ def previous(memory: RolloutMemory) -> str:
     return ""
 
 
-def may_crowd(spec: PoolSpec, memory: RolloutMemory) -> bool:
+def is_crowded(memory: RolloutMemory, wanted: int) -> bool:
+    """Whether old replicas go first, for want of room; asked anew when more are wanted: those may fit elsewhere."""
+    return memory.crowded and wanted <= memory.crowded_at
+
+
+def may_crowd(spec: PoolSpec, memory: RolloutMemory, wanted: int) -> bool:
     """Whether a rollout that finds no room to surge may let an old replica go first instead."""
-    return memory.phase is ADDING and not memory.crowded and spec.service.rollout.strategy != "blueGreen"
+    crowded = is_crowded(memory, wanted)
+    return memory.phase in FORWARD and not crowded and spec.service.rollout.strategy != "blueGreen"

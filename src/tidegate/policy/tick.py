@@ -7,6 +7,7 @@ done (routing before stopping).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +18,19 @@ from tidegate.model.observed import Observed, ReplicaSeen, Verdict
 from tidegate.model.plan import Ejection, Mark, Plan, PoolPlan, RolloutStep, Tick, Transition
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import drains, lifecycle, marks, moves, outliers, placement, reconcile, remedy, rollout, routing
+from tidegate.policy import (
+    drains,
+    lifecycle,
+    marks,
+    moves,
+    outliers,
+    placement,
+    reconcile,
+    remedy,
+    rollout,
+    routing,
+    waves,
+)
 from tidegate.policy.balancing import Balancer
 from tidegate.policy.distance import home_of, stepped
 from tidegate.policy.scaling import scale as promise_scale
@@ -244,19 +257,26 @@ class _Work:
         roll = self._roll(spec, ours, standing)
         standing = list(roll.standing)
         choice = self._options(spec, max(ours, roll.split.mains + roll.split.others))
-        need = reconcile.need(spec, ours, roll.split, standing, roll.vacancies, choice.order, at)
+        first_to_go = [c for c in roll.leaving if c in choice.order]
+        order = (*(c for c in choice.order if c not in first_to_go), *reversed(first_to_go))  # given back from its end
+        need = reconcile.need(spec, ours, roll.split, standing, roll.vacancies, order, at)
         for name, why in need.retire:
             self.replicas[name] = lifecycle.retire(self.replicas[name], self.replicas[name].leaving or why, at)
         if need.blocked_until is not None:
             self.wake.append(need.blocked_until)
         self.pools[spec.key] = replace(self.pools[spec.key], scale=result.memory, vacancies=need.vacancies)
-        placed = self._place(spec, need.start, choice, standing)
-        self._start(spec, placed, need.starts)
+        placed: list[tuple[str, str]] = []
+        for revision, count in need.starts:
+            where = roll.clusters if revision == roll.split.main else None
+            allowed = choice if where is None else replace(choice, order=tuple(c for c in where if c in choice.order))
+            taken = [c for c, _ in placed]
+            placed += [(c, revision) for c in self._place(spec, count, allowed, standing, taken)]
+        self._start(spec, placed)
         pending = need.start - len(placed)
         if pending and not self._stay(standing):
-            self._displace(spec, pending, choice, standing, placed)
+            self._displace(spec, pending, choice, standing, [c for c, _ in placed])
             if not placed:
-                self._make_room(spec, ours, standing, choice.order)
+                self._make_room(spec, ours, standing, order)
         elif not pending and len(standing) == ours and not roll.under_way:
             self._move_one(spec, standing, choice)
         return self._plan(spec, result, replace(need, reasons=(*roll.reasons, *need.reasons)), pending)
@@ -275,7 +295,9 @@ class _Work:
     def _roll(self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing]) -> rollout.Step:
         """Let the pool's rollout take one step."""
         pool, seen = self.pools[spec.key], self.observed
-        facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents)
+        counts = Counter(s.memory.cluster for s in standing)
+        order = waves.plan(spec.service.rollout, self.specs.clusters, counts) if len(counts) > 1 else ()
+        facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents, order)
         roll = rollout.advance(spec, pool.rollout, facts)
         self.pools[spec.key] = replace(pool, rollout=roll.memory)
         self.held |= roll.held
@@ -285,12 +307,17 @@ class _Work:
         return roll
 
     def _place(
-        self, spec: PoolSpec, count: int, choice: placement.Options, standing: list[reconcile.Standing]
+        self,
+        spec: PoolSpec,
+        count: int,
+        choice: placement.Options,
+        standing: list[reconcile.Standing],
+        placed: Iterable[str],
     ) -> tuple[str, ...]:
         if not count:
             return ()
         failing = frozenset(v.cluster for v in self.pools[spec.key].vacancies if v.restarts > 1)
-        there = _kept_there(standing)
+        there = _kept_there(standing, placed)
         return placement.place(spec, count, self._open(choice), self.room, there=there, avoid=failing)
 
     def _open(self, choice: placement.Options) -> placement.Options:
@@ -303,12 +330,10 @@ class _Work:
         pending: int,
         choice: placement.Options,
         standing: list[reconcile.Standing],
-        placed: tuple[str, ...],
+        placed: Iterable[str],
     ) -> None:
         """Drain replicas of batch services where an interactive one finds no room."""
-        there = _kept_there(standing)
-        for cluster in placed:
-            there[cluster] = there.get(cluster, 0) + 1
+        there = _kept_there(standing, placed)
         batch = [
             (n, m, owner)
             for owner in self.specs.pools
@@ -362,8 +387,8 @@ class _Work:
         stale = [s for s in standing if s.stale]
         under_way = any(not s.ready for s in standing) or any(m.state is DRAINING for _, m in self._mine(spec.key))
         pool = self.pools[spec.key]
-        if wanted >= 2 and not under_way and rollout.may_crowd(spec, pool.rollout):
-            self.pools[spec.key] = replace(pool, rollout=replace(pool.rollout, crowded=True))
+        if wanted >= 2 and not under_way and rollout.may_crowd(spec, pool.rollout, wanted):
+            self.pools[spec.key] = replace(pool, rollout=replace(pool.rollout, crowded=True, crowded_at=wanted))
             self.wake.append(self.observed.at)
         elif wanted >= 2 and stale and not under_way:
             name = reconcile.victims(stale, 1, order)[0].id
@@ -395,12 +420,12 @@ class _Work:
             startup_s=lifecycle.startup_p95_s(self.pools[spec.key].startups_s, STARTUP_GUESS_S),
         )
 
-    def _start(self, spec: PoolSpec, placed: tuple[str, ...], starts: tuple[tuple[str, int], ...]) -> None:
+    def _start(self, spec: PoolSpec, placed: Iterable[tuple[str, str]]) -> None:
+        """Start replicas: (cluster, revision) of each."""
         at, pool = self.observed.at, self.pools[spec.key]
         due = sorted((v for v in pool.vacancies if v.not_before <= at), key=lambda v: -v.restarts)
         number = pool.next_number
-        revisions = [revision for revision, count in starts for _ in range(count)]
-        for cluster, revision in zip(placed, revisions, strict=False):
+        for cluster, revision in placed:
             vacancy = next((v for v in due if v.revision in (revision, "")), None)
             if vacancy is not None:
                 due.remove(vacancy)
@@ -566,11 +591,13 @@ class _Work:
         return step.memory.cause
 
 
-def _kept_there(standing: Iterable[reconcile.Standing]) -> dict[str, int]:
-    """Replicas per cluster that stay."""
+def _kept_there(standing: Iterable[reconcile.Standing], placed: Iterable[str] = ()) -> dict[str, int]:
+    """Replicas per cluster that stay, and those that are started there now."""
     there: dict[str, int] = {}
     for s in standing:
         there[s.memory.cluster] = there.get(s.memory.cluster, 0) + (not s.stale)
+    for cluster in placed:
+        there[cluster] = there.get(cluster, 0) + 1
     return there
 
 

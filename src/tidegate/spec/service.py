@@ -256,6 +256,14 @@ class Rollout(Strict):
     )
     rollbackOn: RollbackOn = Field(default=RollbackOn(), description="when it goes back by itself")
     canary: Canary = Field(default=Canary(), description="the steps of the strategy `canary`")
+    waves: Literal["byRegion", "together"] | tuple[Annotated[tuple[Name, ...], Field(min_length=1)], ...] = Field(
+        default="byRegion",
+        description="services in several clusters: one cluster first, then its region, then region by region; all "
+        "`together`; or clusters in your order: `[[here], [there, far]]`",
+    )
+    wavePauseSeconds: Seconds = Field(
+        default=0.0, le=7 * 86400, description="how long a wave is watched at its end, at least `watchSeconds`"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -272,6 +280,14 @@ class Rollout(Strict):
     def _some_way_forward(self) -> Rollout:
         if self.maxSurge == 0 and self.maxUnavailable == 0:
             raise fault("is 0 and maxUnavailable is 0, so nothing could move. Raise one of them", "maxSurge")
+        return self
+
+    @model_validator(mode="after")
+    def _each_cluster_in_one_wave(self) -> Rollout:
+        named = [name for wave in self.waves if not isinstance(self.waves, str) for name in wave]
+        for i, name in enumerate(named):
+            if name in named[:i]:
+                raise fault(f"{shown(name)} stands in two waves. Take one out", "waves")
         return self
 
     def batch_of(self, wanted: int) -> int:

@@ -114,5 +114,6 @@ def _sentence(pool: PoolStatus) -> str:
         return f"{name}: {r.stable} is proven; no upgrade is under way"
     if r.phase in ("adding", "watching"):
         now = f"paused: {r.reason}" if r.paused else f"{r.phase} a batch up to {r.goal}"
-        return f"{name}: {r.stable} -> {r.target}: {r.ready} of {r.wanted} ready, {clean(now)}"
+        at = f"wave {r.wave + 1} of {len(r.waves)} ({', '.join(r.waves[r.wave])}), " if r.waves else ""
+        return f"{name}: {r.stable} -> {r.target}: {r.ready} of {r.wanted} ready, {clean(at + now)}"
     return f"{name}: {r.target} {r.phase}: {clean(r.reason)}; {r.stable} serves"
