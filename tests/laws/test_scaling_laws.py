@@ -7,7 +7,7 @@ direction the policy may not become more careful.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
@@ -111,17 +111,40 @@ def test_slots_grow_with_rate_spread_and_margin(rate: float, more: float, spread
     assert slots(Outlook(rate, rate, spread), 3.0, need) >= base >= rate * need.mean_s
 
 
-@few
-@given(st.integers(0, 370 * 24 * 4), st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]))
-def test_a_window_holds_at_every_instant_at_which_the_clock_is_in_it(quarter: int, zone: str):
-    window = Schedule.model_validate({"from": "01:30", "to": "03:10", "timeZone": zone, "minReplicas": 7})
-    at = 1_767_225_600.0 + quarter * 900 + 60  # all of 2026
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",  # half an hour
+    "America/Santiago",  # at midnight, the other way round
+    "Africa/Casablanca",  # four times a year
+    "Asia/Shanghai",  # never
+)
+
+
+@given(st.integers(0, 370 * 24 * 12), st.integers(0, 95), st.integers(0, 95), st.sampled_from(ZONES))
+def test_a_window_holds_at_every_instant_at_which_the_clock_is_in_it(at5: int, begin: int, end: int, zone: str):
+    begins, ends = (f"{q // 4:02d}:{q % 4 * 15:02d}" for q in (begin, end))
+    window = Schedule.model_validate({"from": begins, "to": ends, "timeZone": zone, "minReplicas": 7})
+    at = 1_767_225_600.0 + at5 * 300 + 60  # all of 2026, every five minutes
     wall = datetime.fromtimestamp(at, ZoneInfo(zone))
-    if (1, 30) <= (wall.hour, wall.minute) < (3, 10):
-        got = bounds((window,), at, 0.0)
-        assert got.floor == 7
-        world = PoolWorld(pool(scaling={"maxReplicas": 9, "schedules": [window.model_dump(by_alias=True)]}), at=at - 1)
-        assert world.look() == 7
+    clock = wall.hour * 4 + wall.minute / 15
+    inside = begin <= clock < end if begin < end else clock >= begin or clock < end
+    if inside:
+        assert bounds((window,), at, 0.0).floor == 7
+
+
+@few
+@given(st.sampled_from(ZONES), st.sampled_from(["2026-03-29", "2026-10-25", "2026-03-08", "2026-04-05", "2026-09-06"]))
+def test_a_pool_is_at_its_floor_all_through_a_night_in_which_clocks_change(zone: str, day: str):
+    window = Schedule.model_validate(
+        {"dates": [day], "from": "22:30", "to": "04:00", "timeZone": zone, "minReplicas": 7}
+    )
+    world_spec = pool(scaling={"maxReplicas": 9, "schedules": [window.model_dump(by_alias=True)]})
+    begin = datetime.fromisoformat(f"{day}T22:30").replace(tzinfo=ZoneInfo(zone)).timestamp()
+    end = (datetime.fromisoformat(f"{day}T04:00") + timedelta(days=1)).replace(tzinfo=ZoneInfo(zone)).timestamp()
+    world = PoolWorld(world_spec, at=begin - 300)
+    while world.at < end - 301:
+        assert world.look(300.0) == 7
 
 
 def test_learning_from_history_is_watching_it():

@@ -125,3 +125,53 @@ def test_the_weekly_shape_has_its_mean():
 def test_a_shape_with_a_bad_key_or_value_is_refused(what, says):
     with pytest.raises(TraceError, match=says):
         read(what)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "says"),
+    [
+        pytest.param(b"", "t.csv", "is empty", id="no bytes"),
+        pytest.param(b"0,1\n10,1\n20,1\n1e12,1\n", "t.csv", "stray rows", id="a stray row far away"),
+        pytest.param(b"1704067200000,1\n1704067260000,2\n", "t.csv", "milliseconds", id="milliseconds"),
+        pytest.param(b"0,1\ninf,1\n", "t.csv", "finite number", id="infinite time"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "t.csv", "cannot be read as text", id="a picture"),
+        pytest.param(b"0,1\n10,2\n", "t.csv.gz", "cannot be read as text", id="not gzip"),
+        pytest.param(gzip.compress(b"0,1\n10,2\n" * 1000)[:40], "t.csv.gz", "cannot be read as text", id="cut gzip"),
+        pytest.param(b'{"status": "success", "da', "t.json", "whole answer", id="cut JSON"),
+        pytest.param(b'{"status":"error","error":"parse error"}', "t.json", "parse error", id="refused query"),
+        pytest.param(b'{"data":{"resultType":"matrix","result":[]}}', "t.json", "no series", id="no series"),
+        pytest.param(b"[1, 2, 3]", "t.json", "query_range", id="other JSON"),
+    ],
+)
+def test_malformed_files_get_a_sentence(tmp_path, data, name, says):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(TraceError, match=says):
+        read(str(path))
+
+
+def test_a_folder_is_told_apart(tmp_path):
+    with pytest.raises(TraceError, match="is a folder"):
+        read(str(tmp_path))
+
+
+def test_a_packed_log_larger_than_its_head_is_counted_to_the_last_line(tmp_path):
+    path = tmp_path / "access.log.gz"
+    lines = "".join(NGINX.format(i=i, s=i % 60) for i in range(2000))
+    assert len(lines) > 5 * 20_000
+    path.write_bytes(gzip.compress(lines.rstrip("\n").encode()))
+    trace = read(str(path))
+    assert round(sum(trace.rates) * trace.bin_s) == 2000
+
+
+def test_lines_of_another_form_are_skipped_but_not_most_of_them(tmp_path):
+    good = [NGINX.format(i=i, s=i % 60) for i in range(30)]
+    assert read(write(tmp_path, "".join([*good, "garbage\n" * 29]), "a.log")).peak_rps > 0
+    with pytest.raises(TraceError, match="31 of 61 lines"):
+        read(write(tmp_path, "".join([*good, "garbage\n" * 31]), "b.log"))
+
+
+def test_a_stray_line_from_long_ago_is_told(tmp_path):
+    stray = NGINX.format(i=1, s=1).replace("/2025", "/1901")
+    with pytest.raises(TraceError, match="days apart"):
+        read(write(tmp_path, NGINX.format(i=1, s=1) * 5 + stray, "a.log"))

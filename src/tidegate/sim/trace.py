@@ -18,6 +18,8 @@ from tidegate.base.units import format_seconds
 LINEAR_FROM_S = 60.0  # bins at least this long are joined linearly between their centres, shorter ones are flat
 LARGEST_RPS = 1_000_000.0
 LARGEST_GAP_SHARE = 0.5
+MOST_BINS = 10_000_000  # 3 years of bins of ten seconds
+LATEST_S = 4.2e9  # the year 2103; later instants are milliseconds, or wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ def checked(
     """
     if not times:
         raise TraceError(f"{name}: the trace is empty. Give a file with at least one row `seconds,requests`.")
+    for index, at in enumerate(times):
+        if not math.isfinite(at):
+            raise TraceError(f"{name}: row {index + 1} is at second {at}; a time is a finite number.")
     _in_order(name, times)
     for index, count in enumerate(counts):
         if not math.isfinite(count) or count < 0:
@@ -127,6 +132,7 @@ def checked(
             f"{name}: bins of {bin_s:g} s, but two rows are {steps[0]:g} s apart. "
             "Give every bin once, or correct `# bin_seconds=`."
         )
+    _spans(name, times, bin_s, start)
     rates, gaps = _filled(times, [count / bin_s for count in counts], bin_s)
     missing = math.fsum(b - a for a, b in gaps)
     if missing > LARGEST_GAP_SHARE * bin_s * len(rates):
@@ -142,6 +148,20 @@ def checked(
             "Check the unit of the counts (requests per bin) and of the times (seconds)."
         )
     return Trace(name, bin_s, tuple(rates), start, tuple(gaps))
+
+
+def _spans(name: str, times: Sequence[float], bin_s: float, start: float | None) -> None:
+    """Times far apart are a stray row or a wrong unit, and too much to fill."""
+    if start is not None and start > LATEST_S:
+        raise TraceError(
+            f"{name}: it starts at second {start:.0f} since 1970. Are its times milliseconds? Give seconds."
+        )
+    bins = (times[-1] - times[0]) / bin_s
+    if bins > MOST_BINS:
+        raise TraceError(
+            f"{name}: from its first row to its last there are {bins:.3g} bins of {bin_s:g} s, at most {MOST_BINS} can "
+            "be used. Take out stray rows, or give longer bins."
+        )
 
 
 def _in_order(name: str, times: Sequence[float]) -> None:

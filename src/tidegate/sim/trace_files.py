@@ -13,16 +13,21 @@ import csv
 import gzip
 import itertools
 import json
+import math
 import re
+import zlib
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from tidegate.base.errors import TraceError
 from tidegate.sim import access_logs, shapes
 from tidegate.sim.trace import Trace, checked
 
 EPOCH_FROM_S = 1e8  # times above this (March 1973) are epoch seconds
-LARGEST_FILE = 2 * 2**30
+HEAD = 20_000  # characters by which a log is known
+LARGEST_TEXT = 256 * 2**20  # characters of a CSV or JSON file; access logs are read line by line
 _BIN = re.compile(r"bin_seconds\s*=\s*([0-9.]+)")
 _START = re.compile(r"start\s*=\s*(\d{4}-\S+)")
 
@@ -36,27 +41,44 @@ def read(what: str) -> Trace:
     if shapes.is_shape(what):
         return shapes.shape(what)
     path = Path(what)
-    text = _text(path)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    first = text.lstrip()[:1]
-    if first == "{" and '"resultType"' in text[:4000]:
+    try:
+        with _opened(path) as stream:
+            head = stream.read(HEAD)
+            if access_logs.looks_like(head):
+                return access_logs.read(name, _lines(head, stream))
+            text = head + stream.read(LARGEST_TEXT - len(head) + 1)
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise TraceError(f"{path}: cannot be read as text ({error}). Give a CSV, JSON or log file.") from error
+    if len(text) > LARGEST_TEXT:
+        raise TraceError(
+            f"{path}: more than {LARGEST_TEXT // 2**20} MiB of rows. Count the requests into longer bins first."
+        )
+    if text.lstrip()[:1] in ("{", "["):
         return _prometheus(name, text)
-    if access_logs.looks_like(text):
-        return access_logs.read(name, text)
     return _csv(name, text)
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
+def _opened(path: Path) -> TextIO:
+    if path.is_dir():
+        raise TraceError(f"{path}: is a folder. Give the path of one trace in it.")
+    if not path.exists():
         known = ", ".join(shapes.NAMES)
         raise TraceError(f"{path}: no such file, and no shape ({known}). Give the path of a trace or a shape.")
-    if path.stat().st_size > LARGEST_FILE:
-        raise TraceError(f"{path}: {path.stat().st_size / 2**30:.1f} GiB. Count it into bins first (a CSV of seconds).")
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: cannot be read as text ({error}). Give a CSV, JSON or log file.") from error
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
+
+
+def _lines(head: str, rest: Iterable[str]) -> Iterator[str]:
+    """All lines of a file of which `head` was read; logs may be larger than memory."""
+    *whole, part = head.split("\n")
+    yield from whole
+    for line in rest:
+        yield part + line
+        part = ""
+    if part:
+        yield part
 
 
 def _csv(name: str, text: str) -> Trace:
@@ -96,7 +118,15 @@ def _instant(name: str, text: str) -> float:
 
 def _prometheus(name: str, text: str) -> Trace:
     try:
-        data = json.loads(text)["data"]
+        answer = json.loads(text)
+    except ValueError as error:
+        raise TraceError(
+            f"{name}: begins like JSON and is not ({error}). Save the whole answer of the query."
+        ) from error
+    if isinstance(answer, dict) and answer.get("status") == "error":
+        raise TraceError(f"{name}: Prometheus refused the query: {answer.get('error')}. Correct it and ask again.")
+    try:
+        data = answer["data"]
         series = data["result"]
         if data["resultType"] != "matrix":
             raise TraceError(
@@ -105,9 +135,15 @@ def _prometheus(name: str, text: str) -> Trace:
         added: dict[float, float] = {}
         for one in series:
             for at, value in one["values"]:
-                added[float(at)] = added.get(float(at), 0.0) + float(value)
-    except (ValueError, KeyError, TypeError) as error:
-        raise TraceError(f"{name}: not an answer of a Prometheus range query ({error!r}).") from error
+                if math.isfinite(float(value)):  # a rate over nothing is NaN: not measured
+                    added[float(at)] = added.get(float(at), 0.0) + float(value)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise TraceError(
+            f"{name}: not an answer of a Prometheus range query ({error!r}). "
+            "Save what /api/v1/query_range?query=sum(rate(...))&start=&end=&step= gives."
+        ) from error
+    if not added:
+        raise TraceError(f"{name}: the query found no series. Check its labels and its time.")
     times = sorted(added)
     steps = sorted(b - a for a, b in itertools.pairwise(times))
     step = steps[len(steps) // 2] if steps else 60.0
