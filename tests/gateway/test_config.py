@@ -18,7 +18,7 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule
 from tidegate.model.snapshot import Server, Snapshot
-from tidegate.spec.access import Access
+from tidegate.spec.access import Access, Jwt
 from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.service import Accepts, Match, Range, Route
 from tidegate.spec.tls import ReplicaTls
@@ -33,6 +33,14 @@ def servers(count: int, **changes: object) -> tuple[Server, ...]:
 
 NEAR, GONE = Server("ocr-near", "10.1.0.1:80", 4), Server("gone", "h:1", 1, draining=True)
 FACE = service(pool(servers=servers(2)), route=Route(pathPrefix="/v1/face"))
+JWT = Jwt(
+    algorithm="RS256",
+    keys=({"file": "/keys/a"}, {"file": "/keys/b", "kid": "k-2"}),
+    issuer="https://id.example.org",
+    audience="media",
+    tenantClaim="realm.tenant",
+)
+TOKEN_KEYS = {"/keys/a": "A" * 32, "/keys/b": "B" * 32}
 CASES = {
     "empty": snapshot(),
     "one-service": snapshot(FACE),
@@ -49,6 +57,8 @@ CASES = {
     "tenants": snapshot(
         service(pool(servers=servers(1)), access=Access(priorityHeader="X-Priority")),
         service(pool("ocr"), name="ocr", access=Access(keys="optional")),
+        service(pool("gif"), name="gif", access=Access(jwt=JWT)),
+        service(pool("film"), name="film", access=Access(jwt=JWT.model_copy(update={"algorithm": "HS256"}))),
         service(pool("speech"), name="speech", access=Access(keys="none", priorityHeader="x-urgency")),
         service(pool("open"), name="open"),
     ),
@@ -68,6 +78,14 @@ CASES = {
 }
 
 
+JWT = Jwt(
+    algorithm="RS256",
+    keys=({"file": "/keys/a"}, {"file": "/keys/b", "kid": "k-2"}),
+    issuer="https://id.example.org",
+    audience="media",
+    tenantClaim="realm.tenant",
+)
+TOKEN_KEYS = {"/keys/a": "A" * 32, "/keys/b": "B" * 32}
 TLS = Tls(
     tuple(CertificateFiles(Path(f"/etc/tls/{n}.crt"), Path(f"/etc/tls/{n}.key")) for n in ("a", "b")),
     client_ca=Path("/etc/tls/clients.pem"),
@@ -113,7 +131,7 @@ def stable(text: str) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_files_are_as_reviewed(case: str, rewrite_golden: bool):
     settings = SETTINGS_OF.get(case, SETTINGS)
-    made = render(CASES[case], settings, admission=ADMISSION)
+    made = render(CASES[case], settings, admission=ADMISSION, token_keys=TOKEN_KEYS)
     files = {n: stable(t) for n, t in made.files.items() if not n.endswith(".lua")}
     for size in lane_sizes(CASES[case], settings):
         files[f"{lane_name(size)}.cfg"] = stable(render_lane(size, CASES[case], settings, 100.0).files["haproxy.cfg"])

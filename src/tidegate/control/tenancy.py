@@ -83,8 +83,8 @@ class Tenancy:
             self._write(at)
             await self._tell()
         except (StoreError, GatewayError) as error:
-            return str(error)
-        return ""
+            return "; ".join((str(error), *seen.faults))
+        return "; ".join(seen.faults)
 
     def _write(self, at: float) -> None:
         known = {key_id: key.last_used_at for key_id, key in self._keys.items() if key.last_used_at is not None}

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tidegate.gateway.answers import Answer, returned
+from tidegate.gateway.tokens import token_lines
 from tidegate.model.admission import Admission, TenantRule
 from tidegate.model.snapshot import ServiceRoute, Snapshot
 
@@ -65,14 +66,18 @@ def access_map(snapshot: Snapshot) -> str:
     return "".join(f"{s.service} {s.access.keys}\n" for s in snapshot.services if s.access and guarded(s))
 
 
-def access_lines(snapshot: Snapshot) -> Iterator[str]:
-    """For the entrance, once the service is known. Services that are open to all cost one look into a map."""
+def access_lines(snapshot: Snapshot, token_keys: Mapping[str, str]) -> Iterator[str]:
+    """For the entrance, once the service is known. Services that are open to all cost one look into a map.
+
+    `token_keys` holds the text of each file of a key of tokens.
+    """
     if not any_guarded(snapshot):
         return
     yield f"http-request set-var(txn.access) var(txn.service),map_str({ACCESS_MAP})"
     yield "http-request set-var(txn.guarded) bool(true) if { var(txn.access) -m found }"
     yield from _credential()
     yield from _key()
+    yield from token_lines(snapshot, token_keys, KEY_PREFIX, TENANTS_MAP)
     yield from _tenant()
     yield from _rate()
     yield from _concurrency()
@@ -122,6 +127,7 @@ def _key() -> Iterator[str]:
 
 def _tenant() -> Iterator[str]:
     """Who it is, whether it may use this service, and whether it has used up its day."""
+    yield _refuse(UNKNOWN, f"!{_TENANT}", "{ var(txn.claimed) -m found }")
     yield _refuse(INVALID, "{ var(txn.given) -m int eq 1 }", f"!{_TENANT}")
     yield f"http-request set-var(txn.rules) var(txn.tenant),map_str({TENANTS_MAP}) if {_TENANT}"
     yield _refuse(INVALID, _TENANT, "!{ var(txn.rules) -m found }")

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import access, answers, by_url, sharing, strict, upstream
+from tidegate.gateway import access, answers, by_url, sharing, strict, tokens, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
@@ -53,11 +53,13 @@ def render(
     balances: Mapping[str, str] | None = None,
     terms: Mapping[str, Terms] | None = None,
     admission: Admission | None = None,
+    token_keys: Mapping[str, str] | None = None,
 ) -> Rendered:
     """The files for this snapshot.
 
     `numbers` are server ids to keep (see `number_servers`), `balances` the balance per backend where it shall differ
-    from what `balance` would choose, `terms` what the pace of a backend allows, `admission` who may send requests.
+    from what `balance` would choose, `terms` what the pace of a backend allows, `admission` who may send requests,
+    `token_keys` the texts of the files of keys of tokens, by path.
     """
     numbers = number_servers(snapshot, numbers or {})
     pools = [(s, p, backend_name(p.key)) for s in snapshot.services for p in s.pools]
@@ -65,9 +67,9 @@ def render(
     lanes = lane_sizes(snapshot, settings)
     longest_s = longest(snapshot, settings)
     blocks = [
-        block("global", _global(snapshot, settings, longest_s)),
+        block("global", _global(snapshot, settings, longest_s, token_keys or {})),
         block("defaults", _defaults(settings)),
-        block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings)),
+        block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings, token_keys or {})),
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
         *_redirect(settings),
         block("frontend management", _management(settings)),
@@ -87,7 +89,8 @@ def render(
     loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in named}
     if access.any_guarded(snapshot):
         loose |= {n: access.map_text(e) for n, e in access.access_maps(admission or Admission()).items()}
-    return sealed(config, _maps(snapshot) | {"gateway.lua": lua()}, servers, loose)
+    others = _maps(snapshot) | {"gateway.lua": lua()} | tokens.key_files(snapshot, token_keys or {})
+    return sealed(config, others, servers, loose)
 
 
 def _tables(snapshot: Snapshot) -> Iterator[str]:
@@ -103,7 +106,9 @@ def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
     return settings.body_timeout_s + max(waits, default=0.0) + settings.client_timeout_s
 
 
-def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
+def _global(
+    snapshot: Snapshot, settings: GatewaySettings, longest_s: float, token_keys: Mapping[str, str]
+) -> Iterator[str]:
     yield "setenv TIDEGATE_SHAPE @SHAPE@"
     yield "default-path config"
     yield f"maxconn {settings.max_connections}"
@@ -117,6 +122,7 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> 
     yield from upstream.global_lines(snapshot)
     yield f"tune.stick-counters {strict.COUNTERS}"
     yield from strict.global_lines()
+    yield from tokens.secret_lines(snapshot, token_keys)
     if any_screened(snapshot):
         yield from screen_lines()
         yield from by_url.load_lines(snapshot)
@@ -143,7 +149,9 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
         yield http_error(answer)
 
 
-def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
+def _public(
+    snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings, token_keys: Mapping[str, str]
+) -> Iterator[str]:
     yield f"bind {settings.listen_address}:{settings.listen_port} id 1{bind_options(settings.tls)}"
     if settings.tls is not None:
         yield f"bind 127.0.0.1:{settings.tls.internal_port} id 2"
@@ -163,7 +171,7 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield ""
     yield from _routing()
     yield ""
-    yield from access.access_lines(snapshot)
+    yield from access.access_lines(snapshot, token_keys)
     yield from sharing.class_lines(snapshot)
     yield from _whole_body(snapshot, lanes, settings)
     yield ""

@@ -31,6 +31,7 @@ from tidegate.gateway.refusals import Refusals
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat, read_table
 from tidegate.gateway.text import BUFFER_MARGIN
+from tidegate.gateway.tokens import TokenKeys
 from tidegate.model.admission import Admission, AdmissionSeen
 from tidegate.model.observed import GatewaySeen, PoolLoad
 from tidegate.model.snapshot import Snapshot
@@ -56,6 +57,7 @@ class HaproxyGateway:
         self._certificates = Certificates(self.settings.tls, self.settings.state_directory)
         self._admissions = Admissions(self.settings.state_directory)
         self._accounts = Accounts()
+        self._token_keys = TokenKeys()
         self._helper = Helper(
             self.settings.state_directory,
             self.settings.state_directory / by_url.RULES,
@@ -164,7 +166,10 @@ class HaproxyGateway:
             if self._certificates.mended():
                 self._version = None  # then the snapshot comes again, with servers that were left out
             refused = self._refusals.with_requests(self._meter.refusals)
-            admission = AdmissionSeen(self._accounts.take(), await self._in_progress(seen))
+            if self._token_keys.look(self._snapshot):
+                self._version = None  # then the snapshot comes again, with the new keys
+            in_progress = await self._in_progress(seen)
+            admission = AdmissionSeen(self._accounts.take(), in_progress, self._token_keys.faults)
             return replace(observed[0], certificates=certificates, refused=refused, admission=admission), observed[1]
 
     async def close(self, *, stop: bool) -> None:
@@ -252,7 +257,16 @@ class HaproxyGateway:
         # A pool that once followed weights goes on doing so: going back would cost a reload and gain nothing.
         kept = {name: how for name, how in self._balances.items() if how == "roundrobin"}
         agreed, admission = self._terms_of(snapshot), self._admissions.wanted
-        rendered = render(snapshot, self.settings, numbers=numbers, balances=kept, terms=agreed, admission=admission)
+        self._token_keys.look(snapshot)
+        rendered = render(
+            snapshot,
+            self.settings,
+            numbers=numbers,
+            balances=kept,
+            terms=agreed,
+            admission=admission,
+            token_keys=self._token_keys.texts,
+        )
         self._files = frozenset(rendered.files)
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}
         self._accounts.promises_ms = {s.service: s.pools[-1].within_s * 1000 for s in snapshot.services}

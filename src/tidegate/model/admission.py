@@ -65,7 +65,9 @@ class TenantUse:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionSeen:
-    """`uses` since the last look by tenant, "" for requests of nobody known; `in_progress` now, waiting included."""
+    """`uses` since the last look by tenant, "" for requests of nobody known; `in_progress` now, waiting included.
+    `faults`: keys of tokens that cannot be used."""
 
     uses: Mapping[str, TenantUse] = field(default_factory=dict)
     in_progress: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
