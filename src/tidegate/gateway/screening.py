@@ -112,7 +112,7 @@ def screen_bytes(data: bytes, content_type: str = "", limits: MediaLimits | None
         ScreenUnavailable: lupa is not installed.
     """
     record, media = _screen()(data, content_type, (limits or MediaLimits()).text())
-    return _facts(record, media)
+    return facts_of(record, media)
 
 
 def lua_path() -> Path:
@@ -223,7 +223,12 @@ def fact_lines(condition: str = "", variables: Collection[str] = ()) -> tuple[st
     return tuple(lines)
 
 
-def _facts(record: str, media: Iterable[Any]) -> MediaFacts:
+def facts_of(record: str, media: Iterable[Any] = ()) -> MediaFacts:
+    """The facts in a record, `txn.media`.
+
+    Raises:
+        ValueError: it is no record.
+    """
     code, kind, type_, *rest = record.split(":")
     width, height, pixels, frames, ms, rate, channels, size, count, known, *totals = (int(text) for text in rest[:-1])
     return MediaFacts(
