@@ -21,12 +21,19 @@ def last_lines(path: Path, count: int) -> list[str]:
     return list(lines)
 
 
-async def follow(path: Path, is_over: Callable[[], bool]) -> AsyncIterator[str]:
-    """Lines written from now on, until `is_over` and everything is read. What is rotated away meanwhile is read too."""
+async def follow(path: Path, tail: int, is_over: Callable[[], bool]) -> AsyncIterator[str]:
+    """The last `tail` lines and those written from now on, until `is_over` and everything is read.
+
+    What is rotated away meanwhile is read too. A line that is being written is told when it is whole.
+    """
     file = path.open(errors="replace")
     try:
-        file.seek(0, 2)
-        rest = ""
+        before = path.with_name(f"{path.name}.1")
+        older = before.exists() and not os.path.samestat(before.stat(), os.fstat(file.fileno()))
+        rest = (before.read_text(errors="replace") if older else "") + file.read()
+        *lines, rest = rest.split("\n")
+        for line in deque(lines, maxlen=tail):
+            yield line
         while True:
             over = is_over()
             rest += file.read()

@@ -147,10 +147,11 @@ class LocalRuntime:
         path = self._home / "logs" / f"{replica}.log"
         if not _NAME.fullmatch(replica) or not path.exists():
             raise RuntimeFault(f"there is no log of replica {replica} in cluster {self.cluster}")
-        for line in logs.last_lines(path, tail):
-            yield line
         if follow:
-            async for line in logs.follow(path, lambda: not self._is_alive(replica)):
+            async for line in logs.follow(path, tail, lambda: not self._is_alive(replica)):
+                yield line
+        else:
+            for line in logs.last_lines(path, tail):
                 yield line
 
     async def close(self) -> None:
