@@ -2,8 +2,10 @@
 
     python benchmarks/policy/run.py --traces DIR [--policies tidegate,hpa,kpa] [--startups 20,120,300] [--quick]
 
-Writes a table to the terminal, a block of Markdown with `--markdown`, everything with `--json`. Bounds take most of the
-time and do not depend on the policies: `--bounds FILE` keeps them between runs.
+A cell is a trace, a start-up time and a policy; cells run one after the other (or in `--processes`), each tells its
+result when it is done. With `--results FILE` every finished cell is kept there: a run that was stopped goes on where it
+was, and only cells named by `--again` (a policy, by comma) are played anew. Writes a table to the terminal, and a block
+of Markdown with `--markdown`.
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ BOUND = "clairvoyant"
 OURS = "tidegate"
 QUICK_S = 2 * cases.DAY_S
 TICK_S = 5.0
+HISTORY_S = 7 * cases.DAY_S  # how much of what lies before the window the policy learns from
 DEFAULT_TRACES = (Path("../shared/traces/open"), Path("shared/traces/open"), Path("examples/traces"))
 
 
@@ -51,7 +53,7 @@ class Job:
     @property
     def key(self) -> str:
         part = f"{self.length_s:g}" if self.length_s else "whole"
-        return f"{self.entry.name} {self.startup_s:g} {self.seed} {part}"
+        return f"{self.entry.name} {self.startup_s:g} {self.policy} {self.seed} {part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,18 @@ def run(job: Job) -> tuple[Job, Row]:
         case = replace(case, window=case.window.between(0.0, job.length_s))
     how = setting(case, job)
     if job.policy == BOUND:
+        # A plan changes only between its stretches, so looking more often changes nothing.
+        slow = replace(how, tick_s=clairvoyant.STRETCH_S)
         outcome = clairvoyant.bound(
-            case.spec(), case.window, case.service.time.mean_s, lambda: requests(case, job), how
+            case.spec(), case.window, case.service.time.mean_s, lambda: requests(case, job), slow
         ).outcome
     else:
         policy, how = policy_of(case, job, how)
         memory = None
         if job.policy == OURS and case.before is not None:
-            before = history.loads(case.before, case.service.time, stream(job.seed, "history"), ends_at=case.epoch)
+            past = case.before.between(max(0.0, case.before.length_s - HISTORY_S), case.before.length_s)
+            rng = stream(job.seed, "history")
+            before = history.loads(past, case.service.time, rng, ends_at=case.epoch, every_s=2 * TICK_S)
             memory = learn(case.spec(), before, job.startup_s)
         outcome = play(case.spec(), requests(case, job), policy, how, memory=memory, keep_points=False)
     return job, row_of(job, outcome, time.perf_counter() - began)
@@ -141,32 +147,34 @@ def row_of(job: Job, outcome: Outcome, seconds: float) -> Row:
 def main() -> int:
     args = arguments()
     folder = trace_folder(args.traces)
-    known = read_bounds(args.bounds)
     jobs = list(all_jobs(args, folder))
-    rows = [known[j.key] for j in jobs if j.policy == BOUND and j.key in known]
-    todo = [j for j in jobs if not (j.policy == BOUND and j.key in known)]
-    # The longest first, so that no process is left alone with one at the end.
-    todo.sort(key=lambda j: (j.policy != BOUND, j.policy != "kpa"))
-    with ProcessPoolExecutor(max_workers=args.processes) as pool:
-        for number, done in enumerate(as_completed([pool.submit(run, j) for j in todo]), 1):
-            job, row = done.result()
-            rows.append(row)
-            if job.policy == BOUND:
-                known[job.key] = row
-                write_bounds(args.bounds, known)
-            print(
-                f"[{number}/{len(todo)}] {row.trace} {row.startup_s:g} s {row.policy}: {row.replica_hours:.1f} h, "
-                f"{row.utilization:.1%} busy, {row.success:.3%} in time ({row.seconds:.0f} s)",
-                file=sys.stderr,
-                flush=True,
-            )
-    text = tables.text([asdict(r) for r in rows], BOUND)
-    print(text)
+    again = set(args.again.split(","))
+    known = {key: row for key, row in read(args.results).items() if row.policy not in again}
+    todo = [j for j in jobs if j.key not in known]
+    for number, (job, row) in enumerate(played(todo, args.processes), 1):
+        known[job.key] = row
+        write(args.results, known)
+        print(
+            f"[{number}/{len(todo)}] {row.trace} {row.startup_s:g} s {row.policy}: {row.replica_hours:.1f} h, "
+            f"{row.utilization:.1%} busy, {row.success:.3%} in time ({row.seconds:.0f} s)",
+            file=sys.stderr,
+            flush=True,
+        )
+    rows = [asdict(known[j.key]) for j in jobs]
+    print(tables.text(rows, BOUND))
     if args.markdown:
-        args.markdown.write_text(tables.markdown([asdict(r) for r in rows], BOUND))
-    if args.json:
-        args.json.write_text(json.dumps([asdict(r) for r in rows], indent=1))
+        args.markdown.write_text(tables.markdown(rows, BOUND))
     return 0
+
+
+def played(todo: list[Job], processes: int) -> Iterator[tuple[Job, Row]]:
+    """The rows as they are done."""
+    if processes == 1:
+        yield from map(run, todo)
+        return
+    with ProcessPoolExecutor(max_workers=processes) as pool:
+        for done in as_completed([pool.submit(run, j) for j in todo]):
+            yield done.result()
 
 
 def arguments() -> argparse.Namespace:
@@ -176,10 +184,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--startups", default="20,120,300", help="start-up times in seconds")
     parser.add_argument("--only", default="", help="names of traces, by comma")
     parser.add_argument("--quick", action="store_true", help="two days of each trace, start-up 120 s, tidegate and hpa")
-    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bounds", type=Path, help="file to keep the clairvoyant bounds in")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--results", type=Path, help="file (JSON) that keeps finished cells between runs")
+    parser.add_argument("--again", default="", help="policies to play anew although their cells are kept")
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
     if args.quick:
@@ -205,20 +213,23 @@ def all_jobs(args: argparse.Namespace, folder: Path) -> Iterable[Job]:
         if cases.find(folder, entry.name) is None or (only and entry.name not in only):
             continue
         for startup in args.startups.split(","):
-            for policy in (BOUND, *args.policies.split(",")):
+            for policy in (BOUND, *filter(None, args.policies.split(","))):
                 length = QUICK_S if args.quick else None
                 yield Job(str(folder), entry, float(startup), policy, args.seed, length)
 
 
-def read_bounds(path: Path | None) -> dict[str, Row]:
+def read(path: Path | None) -> dict[str, Row]:
     if path is None or not path.is_file():
         return {}
     return {key: Row(**value) for key, value in json.loads(path.read_text()).items()}
 
 
-def write_bounds(path: Path | None, known: dict[str, Row]) -> None:
+def write(path: Path | None, known: dict[str, Row]) -> None:
+    """Written beside and moved into place, so that a run may be stopped at any instant."""
     if path is not None:
-        path.write_text(json.dumps({key: asdict(row) for key, row in known.items()}, indent=1))
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps({key: asdict(row) for key, row in known.items()}, indent=1))
+        new.replace(path)
 
 
 if __name__ == "__main__":

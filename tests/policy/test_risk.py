@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tidegate.policy.price import prices, sentence
-from tidegate.policy.risk import CANDIDATES, CAUTIOUS, MARGINS, Needs, advance, choose, first_risk
+from tidegate.policy.risk import CANDIDATES, MARGINS, USUAL_MARGIN, Needs, advance, choose, first_risk, usual_margin
 from tidegate.policy.tracking import Outlook
 
 DAY = 86400.0
@@ -14,14 +14,20 @@ COST = [1.0 + 0.02 * i for i in range(len(CANDIDATES))]
 NOTHING_LOST = [0.0] * len(CANDIDATES)
 
 
-def chosen(seconds: float, lost: list[float] | None = None) -> tuple[float, float]:
+def chosen(seconds: float, lost: list[float] | None = None, startup_s: float = 120.0) -> tuple[float, float]:
     cost = [c * seconds * 7 for c in COST]
-    return CANDIDATES[choose(lost or NOTHING_LOST, cost, 15 * seconds, seconds, 0.0005)]
+    return CANDIDATES[choose(lost or NOTHING_LOST, cost, 15 * seconds, seconds, 0.0005, startup_s)]
 
 
-def test_a_new_service_gets_the_cautious_margin():
-    assert CANDIDATES[first_risk().chosen] == (CAUTIOUS, 0.0)
-    assert chosen(600) == (CAUTIOUS, 0.0)
+def test_a_new_service_gets_the_usual_margin():
+    assert CANDIDATES[first_risk().chosen] == (USUAL_MARGIN, 0.0)
+    assert chosen(600) == (USUAL_MARGIN, 0.0)
+
+
+def test_the_usual_margin_grows_with_the_start_up_time():
+    margins = [usual_margin(s) for s in (1, 20, 120, 300, 900)]
+    assert margins == sorted(margins)
+    assert [chosen(600, startup_s=s)[0] for s in (20, 120, 480)] == [1.0, 2.0, 4.0]
 
 
 def test_caution_wears_off_with_traffic_that_lost_nothing():
@@ -36,7 +42,7 @@ def test_a_margin_that_broke_the_promise_is_not_used():
 
 
 def test_a_floor_is_kept_where_no_margin_is_enough():
-    lost = [1e6] * len(MARGINS) + [1e6, 1e6, 0.0, 0.0, 0.0]
+    lost = [1e6] * len(MARGINS) + [1e6, 1e6, 0.0, 0.0, 0.0, 0.0]
     assert chosen(14 * DAY, lost) == CANDIDATES[len(MARGINS) + 2]
 
 

@@ -100,3 +100,35 @@ def test_a_schedule_raises_a_pool_that_is_not_measured():
 def test_a_preview_changes_nothing():
     auto, preview = busy_pool(forecast="off"), busy_pool(forecast="preview")
     assert auto.ready == preview.ready
+
+
+def adopted(**spec: object) -> PoolWorld:
+    """Ten ready replicas of a service of which nothing is known."""
+    return PoolWorld(pool(concurrency=2, scaling={"maxReplicas": 100}, **spec), ready=10)
+
+
+def test_a_restart_without_memory_gives_nothing_back_before_a_minute_was_measured():
+    world = adopted()
+    assert world.until(59, 0.5, **served(4, 0.5)) == 10
+    assert "too little to give back" in world.said
+    assert world.until(120, **served(4)) < 10
+
+
+def test_a_long_gap_in_the_measurements_asks_for_new_evidence():
+    world = adopted()
+    world.until(50, **served(4))
+    world.until(600, 10, measured=False)
+    assert world.until(50, **served(4)) == 10
+
+
+def test_replicas_of_unknown_service_time_are_kept_for_ten_minutes():
+    world = adopted()
+    assert world.until(590, in_flight=3) == 10
+    assert world.until(60, in_flight=3) < 10
+
+
+def test_a_step_beyond_what_starts_in_time_orders_what_the_step_needs_and_not_more():
+    world = busy_pool()
+    world.startup_s, world.obey = 300.0, False
+    highest = max(world.until(10, **served(45)) for _ in range(30))
+    assert 18 <= highest <= 45  # 45 requests/s x 0.8 s / 2 = 18 busy replicas

@@ -56,6 +56,17 @@ class RiskMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorMemory:
+    """How far forecasts of late were off: `square` is the fading mean square (see `recent_errors`).
+
+    `notes` are forecasts not yet due: (due at, requests/s).
+    """
+
+    notes: tuple[tuple[float, float], ...] = ()
+    square: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SeasonMemory:
     """The usual rate of each half hour of the week (requests/s, negative: never seen), and how well it foretells.
 
@@ -96,13 +107,15 @@ class ScaleMemory:
     """What the scaling policy remembers of one pool from tick to tick.
 
     `wanted` is the last answer (None before the first); `busy_at` the last time (epoch seconds) the pool had work;
-    `load_at` the `at` of the last load that was taken in.
+    `load_at` the `at` of the last load that was taken in; `measured_s` seconds were measured without a long gap.
     """
 
     wanted: int | None = None
     busy_at: float | None = None
     load_at: float | None = None
+    measured_s: float = 0.0
     demand: DemandMemory = DemandMemory()
+    errors: ErrorMemory = ErrorMemory()
     season: SeasonMemory = SeasonMemory()
     risk: RiskMemory = RiskMemory()
     stability: StabilityMemory = StabilityMemory()

@@ -3,8 +3,9 @@
 For each of a row of margins an imagined pool runs along: it orders what that margin asks for, waits the start-up time,
 takes the arrivals that were counted, and lets a request go when the queue is longer than the promise allows. So at any
 time we know what each margin would have lost and cost on this service's own traffic, although only one was in use. The
-smallest margin whose losses stay within the promise is chosen. Before a service has shown its traffic, it is held to a
-cautious margin: the pools begin with losses on the book that only quiet hours wear down.
+smallest margin whose losses stay within the promise is chosen. A new service begins with the usual experience: eight
+hours of traffic on the book, in which a margin of two standard deviations lost half of what the promise allows, and
+each one less five times as much. Its own traffic soon outweighs them.
 
 Related: conformal risk control (Angelopoulos et al., 2022, arXiv:2208.02814) chooses a parameter the same way, the
 smallest whose measured loss plus an allowance for few observations stays below the target.
@@ -22,14 +23,17 @@ from tidegate.model.scaling import RiskMemory
 from tidegate.policy.tracking import Outlook
 
 # Margins in standard deviations of the forecast, on top of what the queue needs at a steady rate.
-MARGINS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)
+MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
 # For traffic that jumps faster than replicas start: besides a margin, a floor that is a share of the recent peak.
-FLOORS = (0.2, 0.35, 0.5, 0.7, 1.0)
-FLOOR_MARGIN = 3.0
+FLOORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+FLOOR_MARGIN = 1.5
 CANDIDATES = (*((m, 0.0) for m in MARGINS), *((FLOOR_MARGIN, f) for f in FLOORS))
-CAUTIOUS = 6.0  # the margin before anything is known
-TRUST_S = 10 * 3600.0  # how much traffic it takes to believe in less: e-folds of caution are counted in these
-DOUBT = 5.0  # margins per factor ten of traffic seen
+# What is believed before a service has shown its traffic, and how many seconds of traffic that counts for. The usual
+# margin grows with the root of the start-up time: an error costs as long as it takes to mend.
+USUAL_MARGIN, USUAL_STARTUP_S, LEAST_USUAL = 2.0, 120.0, 1.0
+USUAL_S = 8 * 3600.0
+FIVEFOLD = 5.0
+_DECLINE = tuple(FIVEFOLD**-m for m in MARGINS)
 FADE_S = 14 * 86400.0
 PEAK_FADE_S = 7 * 86400.0
 RESERVE = 0.5  # share of the allowed losses that is planned with
@@ -68,11 +72,11 @@ def _moments(outlook: Outlook, needs: Needs) -> tuple[float, float]:
 
 
 def first_risk() -> RiskMemory:
-    """Nothing seen yet: the cautious margin."""
+    """Nothing seen yet: the usual margin."""
     n = len(CANDIDATES)
     nothing, none = (0.0,) * n, (0,) * n
     empty: tuple[tuple[float, int], ...] = ()
-    return RiskMemory(0.0, 0.0, 0.0, nothing, nothing, nothing, none, (empty,) * n, MARGINS.index(CAUTIOUS))
+    return RiskMemory(0.0, 0.0, 0.0, nothing, nothing, nothing, none, (empty,) * n, MARGINS.index(USUAL_MARGIN))
 
 
 def advance(memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: Outlook, needs: Needs) -> RiskMemory:
@@ -84,29 +88,29 @@ def advance(memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: 
     mean, variance = _moments(outlook, needs)
     spare2 = needs.spare * needs.spare
     peak = max(memory.peak * math.exp(-dt / PEAK_FADE_S), mean)
-    before = at - dt
-    for i, (margin, floor) in enumerate(CANDIDATES):
-        serving, coming = memory.ready[i], memory.pending[i]
+    before, concurrency, ceil, sqrt = at - dt, needs.concurrency, math.ceil, math.sqrt
+    pools = zip(CANDIDATES, memory.ready, memory.pending, memory.backlog, memory.lost, memory.cost, strict=True)
+    for (margin, floor), served_by, ordered, waiting, lost_before, cost_before in pools:
+        serving, coming, queue, over = served_by, ordered, waiting, 0.0
         if coming and coming[0][0] <= before:
             serving += sum(n for when, n in coming if when <= before)
             coming = tuple(c for c in coming if c[0] > before)
-        queue, over = memory.backlog[i], 0.0
         capacity = serving * per_replica
         if queue > 0.0 or arrivals > capacity:
             queue, over = _overload(queue, max(0.0, queue + arrivals - capacity), arrivals, capacity / dt, needs)
-        busy = mean + math.sqrt(margin * margin * variance + spare2)
-        wanted = max(1, math.ceil(max(busy, floor * peak) / needs.concurrency - 1e-9))
+        busy = max(floor * peak, mean + sqrt(margin * margin * variance + spare2))
+        wanted = ceil(busy / concurrency - 1e-9) or 1
         if fresh:
             serving, over, queue = wanted, 0.0, 0.0
         elif coming or wanted != serving:
             serving, coming = _order(serving, coming, wanted, at + needs.startup_s)
-        lost.append(memory.lost[i] * keep + over)
-        cost.append(memory.cost[i] * keep + wanted * dt)
+        lost.append(lost_before * keep + over)
+        cost.append(cost_before * keep + wanted * dt)
         backlog.append(queue)
         ready.append(serving)
         pending.append(coming)
     offered, seconds = memory.offered * keep + arrivals, memory.seconds * keep + dt
-    chosen = choose(lost, cost, offered, seconds, 1.0 - needs.success)
+    chosen = choose(lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s)
     return RiskMemory(
         offered, seconds, peak, tuple(lost), tuple(cost), tuple(backlog), tuple(ready), tuple(pending), chosen
     )
@@ -129,25 +133,29 @@ def _order(serving: int, coming: Coming, wanted: int, ready_at: float) -> tuple[
     return serving - drop, tuple(left)
 
 
-def choose(lost: Sequence[float], cost: Sequence[float], offered: float, seconds: float, allowed: float) -> int:
-    """The smallest margin that keeps the promise, of those that enough traffic speaks for.
+def choose(
+    lost: Sequence[float], cost: Sequence[float], offered: float, seconds: float, allowed: float, startup_s: float
+) -> int:
+    """The smallest margin that keeps the promise, own traffic and the usual experience taken together.
 
     Where none does, the margin or floor for which its cost and what it breaks weigh least together: 15 requests/s for a
     week are 9 million, and 900 of them (0.01%) beyond the allowance weigh as much as 2% of the cost.
     """
-    least = CAUTIOUS - DOUBT * math.log10(1.0 + seconds / TRUST_S)
-    budget = allowed * RESERVE * offered
-    eligible = [i for i, margin in enumerate(MARGINS) if margin >= least - 1e-9]
-    for i in eligible:
-        if lost[i] <= budget:
+    usual = offered / max(seconds, 1.0) * USUAL_S  # requests
+    budget = allowed * RESERVE * (offered + usual)
+    believed = usual * allowed * RESERVE * FIVEFOLD ** usual_margin(startup_s)  # lost at margin 0
+    expected = [have + believed * share for have, share in zip(lost, _DECLINE, strict=False)]
+    for i, have in enumerate(expected):
+        if have <= budget + 1e-9:
             return i
+    expected.extend(lost[len(MARGINS) :])
     per_request = BROKEN_WEIGHT * max(cost[0], 1e-9) / max(offered, 1e-9)
+    return min(range(len(CANDIDATES)), key=lambda i: cost[i] + per_request * max(0.0, expected[i] - budget))
 
-    def burden(i: int) -> float:
-        return cost[i] + per_request * (lost[i] - budget if lost[i] > budget else 0.0)
 
-    best: int = min((*eligible, *range(len(MARGINS), len(CANDIDATES))), key=burden)
-    return best
+def usual_margin(startup_s: float) -> float:
+    """The margin of a service of which nothing is known yet."""
+    return max(LEAST_USUAL, USUAL_MARGIN * math.sqrt(startup_s / USUAL_STARTUP_S))
 
 
 def _overload(before: float, queue: float, arrivals: float, rate: float, needs: Needs) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from tidegate.base.units import format_seconds
 from tidegate.model.observed import PoolLoad
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import DemandMemory, ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import demand, forecast, price, risk, schedule, staffing, tracking
+from tidegate.policy import demand, forecast, price, recent_errors, risk, schedule, staffing, tracking
 from tidegate.policy.stability import Steadied, steady
 from tidegate.spec.resolve import PoolSpec
 from tidegate.spec.scaling import Target
@@ -23,7 +23,12 @@ from tidegate.spec.scaling import Target
 STALE_S = 60.0  # a load older than this says nothing about now
 HPA_TOLERANCE = 0.1  # https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
 HPA_DOWN_WINDOW_S = 300.0
-DOWN_WINDOW_MAX_S = 60.0  # a replica is not given back for a dip shorter than half a start-up time, at most a minute
+DOWN_WINDOW_MAX_S = 30.0  # a replica is not given back for a dip shorter than a quarter start-up time, at most this
+EVIDENCE_S = 60.0  # nothing is given back before so much was measured: a restart without memory, an adopted service
+EVIDENCE_UNKNOWN_S = 600.0  # the same while the service time is not known
+# What the imagined pools, which live in bins, cannot see of the queue's fluctuation is added as Erlang's formula has
+# it: all of it when the promise leaves no room for waiting, none when it leaves a bin or five service times.
+SEEN_SERVICES = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class _Proposal:
 
     wanted: int
     reasons: tuple[Reason, ...]
+    idle: bool = False
 
 
 def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
@@ -48,7 +54,7 @@ def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
     idle_at = (memory.busy_at or 0.0) + inp.spec.scaling.scaleToZeroAfterSeconds
     if not busy and (current == 0 or inp.at >= idle_at):
         why = f"nothing asked for since {format_seconds(inp.at - (memory.busy_at or inp.at))}"
-        proposal = _Proposal(0, (Reason("demand", why, 0),))
+        proposal = _Proposal(0, (Reason("demand", why, 0),), idle=True)
     else:
         proposal = _demanded(inp, load, memory.demand, memory, current)
     result = _finish(inp, memory, current, proposal, measured=True)
@@ -80,8 +86,10 @@ def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
     if load is None or (memory.load_at is not None and load.at <= memory.load_at):
         return memory
     counted, bins = demand.take_in(memory.demand, load)
-    chances = memory.risk if memory.risk.lost else risk.first_risk()
-    season = memory.season
+    chances = memory.risk if len(memory.risk.lost) == len(risk.CANDIDATES) else risk.first_risk()
+    season, errors = memory.season, memory.errors
+    gap = memory.load_at is None or load.at - load.interval_s > memory.load_at + STALE_S
+    measured_s = (0.0 if gap else memory.measured_s) + load.interval_s
     if bins:
         needs = _needs(inp, counted)
         unit = 1.0 / needs.mean_s
@@ -90,15 +98,19 @@ def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
             if done.rate is None or not counted.bank:
                 continue
             ahead = tracking.outlook(counted.bank, inp.startup_s, unit)
+            errors = recent_errors.advance(errors, done.end, ahead, inp.startup_s + demand.BIN_S, unit)
             if inp.spec.scaling.forecast != "off":
                 expected = forecast.guess(season, done.end, ahead.now, inp.startup_s)
                 season = forecast.compare(season, done.end, ahead, expected.then, inp.startup_s)
                 season = forecast.learn(season, done.end, done.rate)
                 ahead = _raised(inp, ahead, expected)
+            ahead = recent_errors.widened(errors, ahead, unit)
             chances = risk.advance(
                 chances, done.rate * done.seconds, done.end, done.seconds, ahead, _with_spare(inp, needs, ahead)
             )
-    return replace(memory, load_at=load.at, demand=counted, season=season, risk=chances)
+    return replace(
+        memory, load_at=load.at, measured_s=measured_s, demand=counted, errors=errors, season=season, risk=chances
+    )
 
 
 def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) -> tracking.Outlook:
@@ -127,7 +139,9 @@ def _with_spare(inp: ScaleInput, needs: risk.Needs, ahead: tracking.Outlook) -> 
     busy = max(ahead.now, ahead.then) * needs.mean_s
     promise = inp.spec.promise
     spare = staffing.margin(busy, needs.mean_s, needs.cv, promise.within, promise.success)
-    return replace(needs, spare=spare)
+    room = needs.within_s - 2.0 * needs.mean_s
+    unseen = 1.0 - room / max(demand.BIN_S, SEEN_SERVICES * needs.mean_s)
+    return replace(needs, spare=spare * min(1.0, max(0.0, unseen)))
 
 
 # -- what is asked for -------------------------------------------------------------------------------------------------
@@ -162,6 +176,7 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
     if inp.spec.scaling.forecast != "off":
         expected = forecast.guess(memory.season, inp.at, ahead.now, inp.startup_s)
         ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs)
+    ahead = recent_errors.widened(memory.errors, ahead, unit)
     proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, waiting, sudden is not None)
     return replace(proposal, reasons=(*proposal.reasons, *said))
 
@@ -271,6 +286,10 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
     elif bounded != proposal.wanted:
         bound = "minReplicas" if bounded > proposal.wanted else "maxReplicas"
         reasons = (*reasons, Reason("bounds", f"{proposal.wanted} wanted, {bound} is {bounded}", bounded, bound))
+    if measured and bounded < current and not (proposal.idle or _evident(inp, memory)):
+        bounded = min(current, high)
+        text = f"only {format_seconds(memory.measured_s)} measured yet, too little to give back: stay at {bounded}"
+        reasons = (*reasons, Reason("evidence", text, bounded))
     held = _held(inp, memory, current, bounded) if measured else Steadied(bounded, memory.stability)
     wanted = max(low, min(held.wanted, high))
     wakes = [t for t in (held.look_again_at, windows.look_again_at) if t is not None and t > inp.at]
@@ -278,9 +297,15 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
     return ScaleResult(wanted, kept, (*reasons, *held.reasons), min(wakes, default=None))
 
 
+def _evident(inp: ScaleInput, memory: ScaleMemory) -> bool:
+    """Whether enough was measured to give replicas back."""
+    known = demand.service(memory.demand, inp.spec.promise.within).known
+    return memory.measured_s >= (EVIDENCE_S if known else EVIDENCE_UNKNOWN_S)
+
+
 def _held(inp: ScaleInput, memory: ScaleMemory, current: int, bounded: int) -> Steadied:
     limits = inp.spec.scaling
-    down_s = HPA_DOWN_WINDOW_S if limits.target else min(DOWN_WINDOW_MAX_S, inp.startup_s / 2)
+    down_s = HPA_DOWN_WINDOW_S if limits.target else min(DOWN_WINDOW_MAX_S, inp.startup_s / 4)
     return steady(
         memory.stability, limits.behavior, at=inp.at, current=current, proposed=bounded, down_s=down_s, up_s=0.0
     )

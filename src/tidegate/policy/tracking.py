@@ -22,7 +22,7 @@ from tidegate.model.scaling import Beliefs
 # Noise of the slope and of the level of each filter, as shares of the level: per s and root s, and per root s. The
 # quiet filter follows a daily curve, the middle one the ten-minute changes of an inference API, the third one ramps
 # within a minute; the last one takes what it sees for a step.
-SLOPE_NOISE = (1e-6, 1e-5, 1e-4, 0.0)
+SLOPE_NOISE = (1e-6, 2e-5, 3e-4, 0.0)
 LEVEL_NOISE = (1e-5, 1e-4, 1e-3, 0.5)
 EXPECTED_NOISE = (1e-5, 1e-4, 1e-3, 0.0)  # of the level, when looking ahead: a step that was seen is over
 USUAL = (0.6, 0.3, 0.09, 0.01)  # share of time each filter is the right one
@@ -64,8 +64,17 @@ def advance(bank: tuple[Beliefs, ...], rate: float | None, dt: float, unit: floa
     move = 1.0 - stay
     stepped = []
     best = -math.inf
+    all_level, all_slope, all0, all1, all2 = _middle(bank)
     for own, usual, slope_noise, level_noise in zip(bank, USUAL, SLOPE_NOISE, LEVEL_NOISE, strict=True):
-        prior, level, slope, p0, p1, p2 = _mixed(bank, own, move * usual, stay)
+        # A filter starts from its own belief, mixed with what all hold together at the rate at which traffic changes.
+        prior = stay * own.weight + move * usual
+        share = move * usual / prior
+        dl, ds = own.level - all_level, own.slope - all_slope
+        level, slope = own.level - share * dl, own.slope - share * ds
+        apart = share * (1.0 - share)
+        p0 = own.p_level + share * (all0 - own.p_level) + apart * dl * dl
+        p1 = own.p_both + share * (all1 - own.p_both) + apart * dl * ds
+        p2 = own.p_slope + share * (all2 - own.p_slope) + apart * ds * ds
         ref = max(level, unit)
         q_slope = (slope_noise * ref) ** 2 * dt
         a0 = p0 + dt * (2.0 * p1 + dt * p2) + (level_noise * ref) ** 2 * dt + q_slope * dt * dt / 3.0
@@ -87,24 +96,19 @@ def advance(bank: tuple[Beliefs, ...], rate: float | None, dt: float, unit: floa
     return tuple(Beliefs(max(w / total, 1e-6), *row[2:]) for w, row in zip(weights, stepped, strict=True))
 
 
-def _mixed(
-    bank: tuple[Beliefs, ...], own: Beliefs, arriving: float, stay: float
-) -> tuple[float, float, float, float, float, float]:
-    """The belief a filter starts its step from: its own, mixed with what the others hold at the rate of change."""
-    prior = stay * own.weight + arriving
-    kept = stay * own.weight / prior
-    shares = [arriving * b.weight / prior + (kept if b is own else 0.0) for b in bank]
+def _middle(bank: tuple[Beliefs, ...]) -> tuple[float, float, float, float, float]:
+    """What the filters hold together (their weights sum to one): level, slope, and the covariance about them."""
     level = slope = 0.0
-    for u, b in zip(shares, bank, strict=True):
-        level += u * b.level
-        slope += u * b.slope
+    for b in bank:
+        level += b.weight * b.level
+        slope += b.weight * b.slope
     p0 = p1 = p2 = 0.0
-    for u, b in zip(shares, bank, strict=True):
+    for b in bank:
         dl, ds = b.level - level, b.slope - slope
-        p0 += u * (b.p_level + dl * dl)
-        p1 += u * (b.p_both + dl * ds)
-        p2 += u * (b.p_slope + ds * ds)
-    return prior, level, slope, p0, p1, p2
+        p0 += b.weight * (b.p_level + dl * dl)
+        p1 += b.weight * (b.p_both + dl * ds)
+        p2 += b.weight * (b.p_slope + ds * ds)
+    return level, slope, p0, p1, p2
 
 
 def outlook(bank: tuple[Beliefs, ...], horizon_s: float, unit: float) -> Outlook:
