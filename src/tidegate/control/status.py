@@ -113,7 +113,8 @@ def _gateway(specs: Specs, observed: Observed, where: Addresses, faults: Mapping
     if seen is None:
         return GatewayStatus(where.gateway, None, False, fault)
     said = (*where.warnings, *open_services(specs, where.host), *warnings(seen.certificates, observed.at))
-    return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused))
+    ends = {c.file: c.until_at for c in seen.certificates if c.until_at is not None}
+    return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused), ends)
 
 
 @dataclass(slots=True)

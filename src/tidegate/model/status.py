@@ -148,7 +148,8 @@ class GatewayStatus:
     """The gateway: its address, the version of the snapshot it follows, whether it answers.
 
     `warnings` are sentences about what will go wrong or has: a certificate that ends soon. `refused` counts what the
-    gateway itself has refused since this control process began, by code (docs/gateway.md).
+    gateway itself has refused since this control process began, by code (docs/gateway.md). `certificates` says by file
+    when each ends, epoch seconds.
     """
 
     url: str = ""
@@ -157,6 +158,7 @@ class GatewayStatus:
     detail: str = ""
     warnings: tuple[str, ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
+    certificates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,8 @@ class Routes:
     async def metrics(self, _request: Request) -> Response:
         from tidegate.web import metrics
 
-        text = metrics.text(await _soon(self._control.tenants()))
+        tenancy, status = await _soon(asyncio.gather(self._control.tenants(), self._control.status()))
+        text = metrics.text(tenancy, status)
         return Response(text, headers=_HEADERS | {"Content-Type": metrics.CONTENT_TYPE})
 
     async def learn(self, request: Request) -> Response:

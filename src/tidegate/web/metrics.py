@@ -8,7 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from tidegate.model.status import Status
 from tidegate.model.tenancy import TenancyStatus, TenantStatus
+from tidegate.web.measures import Measures
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -32,9 +34,10 @@ _LIMITS = {
 }
 
 
-def text(tenancy: TenancyStatus) -> bytes:
-    """The metrics of tenants."""
+def text(tenancy: TenancyStatus, status: Status) -> bytes:
+    """The metrics of tenants, pools and gateway."""
     registry = CollectorRegistry()
+    registry.register(Measures(status))
     registry.register(_Collector(tenancy))
     return generate_latest(registry)
 
