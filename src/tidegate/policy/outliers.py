@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tidegate.model.memory import Recent, ReplicaHealth
 from tidegate.model.plan import Ejection
@@ -37,8 +38,7 @@ STUBBORN = 3  # out so often in a row, a replica is replaced
 NEGLIGIBLE = 0.05  # answers
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """A replica that takes requests: what it answered since the last look, the way to its cluster taken out."""
 
     name: str

@@ -155,10 +155,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where callers are unless the manifest says so (the gateway's region), and round trips measured from there."""
+    """Where callers are unless the manifest says so (the gateway's region), and round trips measured from there.
+
+    Round trips from there and prices are looked up once: a fleet asks for the same ones for every pool.
+    """
 
     home: str = ""
     measured_s: Mapping[str, float] = field(default_factory=dict)
+    known_s: dict[str, float] = field(default_factory=dict)
+    prices: dict[tuple[object, ...], float] = field(default_factory=dict)
 
 
 def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, way: Way | None = None) -> Options:
@@ -179,7 +184,11 @@ def most_in_one(pool: PoolSpec, wanted: int) -> int:
 
 
 def _rank(pool: PoolSpec, cluster: Cluster, clusters: Sequence[Cluster], way: Way) -> tuple[float, float, str]:
-    price = hourly_price(cluster, pool.resources)
+    r = pool.resources
+    asked = (cluster.name, r.cpu, r.memory, *r.gpu.items())
+    price = way.prices.get(asked)
+    if price is None:
+        price = way.prices[asked] = hourly_price(cluster, r)
     distance_s = mean_distance_s(pool, cluster, clusters, way)
     if pool.placement.latencyClass == "batch":
         return (price, -distance_s, cluster.name)
@@ -189,15 +198,20 @@ def _rank(pool: PoolSpec, cluster: Cluster, clusters: Sequence[Cluster], way: Wa
 def mean_distance_s(pool: PoolSpec, cluster: Cluster, clusters: Sequence[Cluster], way: Way) -> float:
     """The round trip from the users of a pool to a cluster, seconds."""
     users = pool.placement.users
-    total = math.fsum(users.values())
+    total = math.fsum(users.values()) if users else 0.0
     if not total:
-        return round_trip_s(way.home, cluster, clusters, way.measured_s)
+        known_s = way.known_s.get(cluster.name)
+        if known_s is None:
+            known_s = way.known_s[cluster.name] = round_trip_s(way.home, cluster, clusters, way.measured_s)
+        return known_s
     ways = ((s, r, way.measured_s if r == way.home else {}) for r, s in users.items())
     return math.fsum(s * round_trip_s(r, cluster, clusters, measured) for s, r, measured in ways) / total
 
 
 def _tolerates(pool: PoolSpec, cluster: Cluster) -> bool:
     spec = pool.placement
+    if not spec.clusterSelector and not cluster.spec.taints:
+        return True
     selected = all(cluster.metadata.labels.get(k) == v for k, v in spec.clusterSelector.items())
     return selected and set(cluster.spec.taints) <= set(spec.tolerations)
 

@@ -373,7 +373,8 @@ class _Walk:
         m, forward = self.m, self.m.phase in FORWARD
         main = m.target if forward else m.stable
         standing = tuple(
-            replace(s, stale=s.stale or (not forward and s.memory.revision != main)) for s in self.facts.standing
+            s if forward or s.stale or s.memory.revision == main else replace(s, stale=True)
+            for s in self.facts.standing
         )
         vacancies = self.vacancies
         if m.phase in BACK:

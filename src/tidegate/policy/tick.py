@@ -93,6 +93,7 @@ class _Work:
     rollouts: list[RolloutStep] = field(default_factory=list)
     ejections: list[Ejection] = field(default_factory=list)
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    way: placement.Way = field(default_factory=placement.Way)
     round_trips_s: Mapping[str, float] = field(default_factory=dict)
     orders: dict[PoolKey, tuple[str, ...]] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
@@ -124,6 +125,7 @@ class _Work:
             drained=drains.wanted(memory.drained, observed.intents, {*replicas, *(c.name for c in specs.clusters)}),
             clusters={c.name: c for c in specs.clusters},
             refusals=dict(memory.refusals),
+            way=placement.Way(home_of(specs.clusters), stepped(memory.round_trips_s)),
         )
 
     # -- replicas ------------------------------------------------------------------------------------------------
@@ -204,10 +206,11 @@ class _Work:
         self.pools[memory.key] = replace(pool, startups_s={**pool.startups_s, memory.cluster: times})
 
     def by_pool(self) -> dict[PoolKey, list[routing.Replica]]:
+        replicas, seen = self.replicas, self.seen
         grouped: dict[PoolKey, list[routing.Replica]] = {}
-        for name, memory in self.replicas.items():
-            if memory.state is not GONE:
-                grouped.setdefault(memory.key, []).append((name, memory, self.seen.get(name)))
+        for key, names in self.names.items():
+            known = ((n, replicas[n], seen.get(n)) for n in names if n in replicas)
+            grouped[key] = [r for r in known if r[1].state is not GONE]
         return grouped
 
     # -- pools ---------------------------------------------------------------------------------------------------
@@ -283,8 +286,7 @@ class _Work:
 
     def _options(self, spec: PoolSpec, wanted: int) -> placement.Options:
         """Clusters for a pool in order of preference, near its users first."""
-        way = placement.Way(home_of(self.specs.clusters), stepped(self.before.round_trips_s))
-        choice = placement.options(spec, self.specs.clusters, wanted, way)
+        choice = placement.options(spec, self.specs.clusters, wanted, self.way)
         usable = sum(c in self.room.capacity for c in choice.order)
         if 0 < usable < len(choice.order) and any(c in self.room.unseen for c in choice.order):
             # What cannot be seen protects nobody: serving all in what is left goes before the share in one cluster.
@@ -322,6 +324,8 @@ class _Work:
 
     def _open(self, choice: placement.Options) -> placement.Options:
         """Without the clusters that an operator drains."""
+        if not self.drained:
+            return choice
         return replace(choice, order=tuple(c for c in choice.order if c not in self.drained))
 
     def _displace(
@@ -423,6 +427,8 @@ class _Work:
     def _start(self, spec: PoolSpec, placed: Iterable[tuple[str, str]]) -> None:
         """Start replicas: (cluster, revision) of each."""
         at, pool = self.observed.at, self.pools[spec.key]
+        if not placed and not pool.vacancies:
+            return
         due = sorted((v for v in pool.vacancies if v.not_before <= at), key=lambda v: -v.restarts)
         number = pool.next_number
         for cluster, revision in placed:
@@ -510,9 +516,10 @@ class _Work:
 
     def retire_undeclared(self) -> None:
         """Drain the replicas of services and pools that are no longer declared."""
-        for name, memory in self.replicas.items():
-            if memory.key not in self.pools and memory.state is not GONE and memory.revision != STATIC:
-                self.replicas[name] = lifecycle.retire(memory, "no longer declared", self.observed.at)
+        for key in [k for k in self.names if k not in self.pools]:
+            for name, memory in self._mine(key):
+                if memory.state is not GONE and memory.revision != STATIC:
+                    self.replicas[name] = lifecycle.retire(memory, "no longer declared", self.observed.at)
 
     def stop_drained(self) -> None:
         """Stop what has drained (the balancer acknowledged and nothing runs on it) or had its time; forget the gone."""
