@@ -11,6 +11,7 @@ from report.story import T, entries, specs
 from tidegate.base.errors import UnitError
 from tidegate.cli.app import build_app
 from tidegate.cli.report import NothingRecorded, collect, moment, simulated
+from tidegate.model.journal import Entry, Kind
 from tidegate.report.values import Case
 from tidegate.store.journal import Journal
 
@@ -109,3 +110,37 @@ def test_a_window_after_the_last_entry_says_so(written):
         pytest.raises(NothingRecorded, match="nothing was recorded after"),
     ):
         collect(journal, since=T + 9999, until=None, service=None, simulate=lambda _: None)
+
+
+def test_other_policies_play_the_same_arrivals(written, tmp_path):
+    args = ["report", "--state", str(written), "--against", "hpa,static:9"]
+    data = json.loads(run.invoke(app, [*args, "--json"]).stdout)
+    hpa, nine = data["pools"][0]["others"] if data["pools"][0]["pool"] == "default" else data["pools"][1]["others"]
+    assert (hpa["name"], nine["name"]) == ("hpa", "static:9")
+    assert nine["replica_h"] == pytest.approx(9.25, rel=0.01)  # the window has 3700 s
+    assert nine["cost"] == pytest.approx(9.25 * 0.04, rel=0.01)
+    assert 1 < hpa["replica_h"] < 9
+    assert 0.9 < hpa["success"] <= 1
+    table = run.invoke(app, args)
+    assert "hpa, simulated" in table.output
+    lines = run.invoke(app, [*args, "--csv"]).stdout.splitlines()
+    assert "hpa_cost" in lines[0] and "static:9_success" in lines[0]
+    page = tmp_path / "report.html"
+    run.invoke(app, [*args, "--html", str(page)])
+    assert "static:9, simulated" in page.read_text()
+
+
+def test_an_unknown_policy_is_told(written):
+    done = run.invoke(app, ["report", "--state", str(written), "--against", "magic"])
+    assert (done.exit_code, "no baseline 'magic'" in done.stderr) == (1, True)
+
+
+def test_what_a_forecast_in_preview_would_have_added_is_told(written):
+    told = [
+        Entry(T + 600, Kind.PREVIEW, "face", "default", data={"wanted": 3, "would": 5}),
+        Entry(T + 1200, Kind.PREVIEW, "face", "default", data={"wanted": 3, "would": 3}),
+    ]
+    with Journal(f"sqlite:///{written / 'journal.db'}") as journal:
+        journal.append(told)
+    done = run.invoke(app, ["report", "--state", str(written)])
+    assert "0.33 replica-hours, 1x" in done.output  # two replicas for ten minutes

@@ -24,6 +24,8 @@ from tidegate.gateway.fake import FakeGateway
 from tidegate.model.actions import Remedy
 from tidegate.model.lifecycle import PHASES
 from tidegate.model.memory import Memory
+from tidegate.model.plan import PoolPlan
+from tidegate.model.reasons import Reason
 from tidegate.model.scaling import ScaleMemory, SeasonMemory
 from tidegate.probes.fake import FakeProber
 from tidegate.runtimes.fake import FakeRuntime
@@ -290,3 +292,20 @@ async def test_a_forecast_is_taught_while_it_runs_and_a_restart_remembers(fakes:
     assert (verdict.identical, verdict.gaps) == (True, [])
     with pytest.raises(NotFound):
         await fakes.live.learn("chat", "default", encode(lesson), "nothing")
+
+
+def test_what_a_preview_would_want_is_recorded_when_it_changes(fakes: Fakes):
+    def plan(would: int | None) -> PoolPlan:
+        told = (Reason("forecast", "preview", would, "preview"),) if would else ()
+        return PoolPlan(PoolKey("ocr"), "r1", 2, {}, 0, 2, 0, 0, told)
+
+    recorder = fakes.live.recorder
+    for at, would in enumerate((None, 5, 5, 6, 2, None)):
+        recorder._preview(float(at), plan(would))
+    assert fakes.said == [
+        "forecast preview: would want 5 instead of 2",
+        "forecast preview: would want 6 instead of 2",
+        "forecast preview: no more than the 2 wanted",
+    ]
+    recorder.remember(Memory(), 9.0)
+    assert [e.data["would"] for e in fakes.journal.read(kind="preview")] == [5, 6, 2]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from policy.pool_world import PoolWorld, pool
+from tidegate.model.scaling import SeasonMemory
 
 
 def test_a_queue_starts_the_first_replica_from_zero():
@@ -132,3 +135,21 @@ def test_a_step_beyond_what_starts_in_time_orders_what_the_step_needs_and_not_mo
     world.startup_s, world.obey = 300.0, False
     highest = max(world.until(10, **served(45)) for _ in range(30))
     assert 18 <= highest <= 45  # 45 requests/s x 0.8 s / 2 = 18 busy replicas
+
+
+def test_a_preview_says_what_it_would_want():
+    """A week whose next half hour is three times as busy, and a forecast that has proved itself."""
+
+    def told(mode: str) -> PoolWorld:
+        world = PoolWorld(pool(promise={"within": "5s"}, scaling={"maxReplicas": 40, "forecast": mode}), startup_s=1800)
+        world.until(300, **served(15))
+        here = int(world.at // 1800)
+        shape = tuple(45.0 if slot in ((here + 1) % 336, (here + 2) % 336) else 15.0 for slot in range(336))
+        season = SeasonMemory(shape, slots_seen=336, slot=here, compared=100, shape_error=0.01, trend_error=1.0)
+        world.memory = replace(world.memory, season=season)
+        world.look(**served(15))
+        return world
+
+    auto, preview = told("auto"), told("preview")
+    assert auto.ready > preview.ready
+    assert f"preview: would want {auto.ready} instead of " in preview.said

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from tidegate.control.settings import Settings
 from tidegate.model.journal import Entry, Kind
 from tidegate.report.measure import report as compute
 from tidegate.report.render import period
-from tidegate.report.table import headline, rows, title, verdict
-from tidegate.report.values import Case, Measured, Report, Window
+from tidegate.report.table import columns, headline, rows, title, verdict
+from tidegate.report.values import Case, Measured, Other, Report, Starts, Window
+from tidegate.sim import baselines, single
 from tidegate.sim.engine import Pool
+from tidegate.sim.rates import mean_rates
 from tidegate.sim.requests import Requests, ServiceTime
+from tidegate.sim.trace import Trace
 from tidegate.spec.cluster import Cluster
-from tidegate.spec.resolve import Specs
+from tidegate.spec.resolve import PoolSpec, Specs
 from tidegate.spec.service import MediaService
 from tidegate.store.journal import Journal
 
@@ -30,7 +34,8 @@ PLAIN_REQUESTS = 300_000
 """Up to this many are simulated without compiling: a few seconds."""
 MOST_REQUESTS = 50_000_000
 SEED = 1
-_LIVES = (Kind.TRANSITION, Kind.ACTION, Kind.DECISION)
+STARTUP_S = 30.0
+_LIVES = (Kind.TRANSITION, Kind.ACTION, Kind.DECISION, Kind.PREVIEW)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
 _EPOCH = re.compile(r"\d{9,11}(\.\d+)?")
 
@@ -50,6 +55,7 @@ def collect(
     until: float | None,
     service: str | None,
     simulate: Callable[[Case], float | None],
+    against: Sequence[str] = (),
 ) -> Report:
     """The report of a journal: from `since` (its first entry) until `until` (its last one), epoch seconds.
 
@@ -80,7 +86,51 @@ def collect(
     past_end = window.until + 1e-3
     entries: list[Entry] = list(journal.scan(kind=_LIVES, service=service, until=past_end))
     entries += journal.scan(kind=Kind.LOAD, service=service, since=window.since, until=past_end)
-    return compute(entries, Specs.of(services, clusters), window, simulate)
+
+    def play(spec: PoolSpec, case: Case, starts: Starts, price_per_h: float | None) -> tuple[Other, ...]:
+        found = [played(name, spec, case, starts, price_per_h) for name in against]
+        return tuple(other for other in found if other is not None)
+
+    return compute(entries, Specs.of(services, clusters), window, simulate, play)
+
+
+def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: float | None) -> Other | None:
+    """What the baseline `name` of the simulator would have done with the arrivals of a journal.
+
+    Every request is simulated, with the measured service and start-up times (30 s when none was measured), from as many
+    replicas as the first minutes need. None when there are too many requests to play.
+
+    Raises:
+        TidegateError: there is no such baseline.
+    """
+    compiled = case.requests > PLAIN_REQUESTS
+    bin_s = max(10.0, case.seconds / 100_000)
+    rates = mean_rates(case.rate, bin_s, case.seconds)
+    trace = Trace("journal", bin_s, tuple(rates))
+    policy = baselines.baseline(name, baselines.Case(trace, trace, case.service_s_mean, case.slots))
+    requests = Requests(case.rate, ServiceTime(case.service_s_mean, case.service_cv), SEED, compile=compiled)
+    if case.requests > MOST_REQUESTS or (compiled and not requests.compiled):
+        return None
+    first = math.ceil(max(rates[: int(300 / bin_s)]) * case.service_s_mean / case.slots / 0.7)
+    scaling = spec.scaling
+    how = single.Play(
+        until_s=case.seconds,
+        startup_s=starts.mean_s if starts.mean_s is not None else STARTUP_S,
+        startup_cv=starts.cv,
+        patience_s=max(spec.service.queue.maxWaitSeconds or 0.0, spec.promise.within),
+        initial=max(scaling.minReplicas, min(scaling.maxReplicas, first)),
+        seed=SEED,
+        compile=compiled,
+    )
+    seen = single.play(spec, requests, policy, how, keep_points=False)
+    return Other(
+        name=name,
+        replica_h=seen.replica_hours,
+        slot_h=seen.replica_hours * case.slots,
+        cost=None if price_per_h is None else seen.replica_hours * price_per_h,
+        utilisation=seen.utilization,
+        success=seen.success,
+    )
 
 
 def simulated(case: Case) -> float | None:
@@ -135,10 +185,10 @@ def _table(of: Measured) -> Table:
     heading = title(of) + (f"  [{colour}]{word}[/]" if word else "")
     table = Table(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("", style="dim")
-    table.add_column("Tidegate, measured")
-    table.add_column("static fleet for the peak", style="dim")
+    for i, head in enumerate(columns(of)):
+        table.add_column(head, style="dim" if i else "")
     for row in rows(of):
-        table.add_row(row.name, row.measured, row.static)
+        table.add_row(row.name, row.measured, row.static, *row.others)
     return table
 
 

@@ -26,6 +26,7 @@ from tidegate.store.journal import Journal
 from tidegate.store.tape import Tape
 from tidegate.web.ports import Change, Event
 
+PREVIEW = "preview"  # as `policy.scaling` marks the reason
 KEPT = 2000  # events held in memory
 RECALLED_S = 86400.0  # after a restart those of the last day are read back
 LOAD_EVERY_S = 10.0
@@ -47,6 +48,7 @@ class Recorder:
     tape: Tape = field(default_factory=Tape)
     _entries: list[Entry] = field(default_factory=list)
     _said: dict[PoolKey, PoolPlan] = field(default_factory=dict)
+    _previews: dict[PoolKey, tuple[int, int]] = field(default_factory=dict)
     _faults: dict[str, str] = field(default_factory=dict)
     _loads: dict[PoolKey, list[PoolLoad]] = field(default_factory=dict)
     _loads_at: float = -math.inf
@@ -65,6 +67,7 @@ class Recorder:
         self.tape.add(observed, decided, before, self.revision, emptying=emptying)
         for plan in decided.plan.pools:
             self._decision(at, plan)
+            self._preview(at, plan)
         for t in decided.transitions:
             self._transition(t)
         for step in decided.rollouts:
@@ -138,6 +141,23 @@ class Recorder:
         pending = f", {plan.pending} of them pending" if plan.pending else ""
         self._entries.append(Entry(at, Kind.DECISION, plan.key.service, plan.key.pool, data=plain(plan)))
         self._event(Event(at, "decision", str(plan.key), f"replicas wanted {came}{pending}: {why}"))
+
+    def _preview(self, at: float, plan: PoolPlan) -> None:
+        """What a forecast in preview would have wanted, whenever that changes."""
+        told = next((r.wanted for r in plan.reasons if r.bound == PREVIEW and r.wanted is not None), plan.wanted)
+        would, before = max(plan.wanted, told), self._previews.get(plan.key)
+        now = (plan.wanted, would) if would > plan.wanted else None
+        if now == before:
+            return
+        if now is None:
+            del self._previews[plan.key]
+            text = f"forecast preview: no more than the {plan.wanted} wanted"
+        else:
+            self._previews[plan.key] = now
+            text = f"forecast preview: would want {would} instead of {plan.wanted}"
+        data = {"wanted": plan.wanted, "would": would}
+        self._entries.append(Entry(at, Kind.PREVIEW, plan.key.service, plan.key.pool, data=data))
+        self._event(Event(at, "decision", str(plan.key), text))
 
     def _transition(self, t: Transition) -> None:
         self._entries.append(Entry(t.at, Kind.TRANSITION, t.key.service, t.key.pool, t.replica, plain(t)))

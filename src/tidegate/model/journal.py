@@ -22,6 +22,7 @@ class Kind(StrEnum):
     specs: manifests were applied (the changes in words)
     operator: somebody asked for something (drain, down)
     fault: something could not be seen or done
+    preview: from now on a forecast that is only looked at would want so many (`wanted`, `would`; equal: no more)
     """
 
     DECISION = "decision"
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     SPECS = "specs"
     OPERATOR = "operator"
     FAULT = "fault"
+    PREVIEW = "preview"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from tidegate.policy.stability import Steadied, steady
 from tidegate.spec.resolve import PoolSpec
 from tidegate.spec.scaling import Target
 
+PREVIEW = "preview"  # the `bound` of the reason that tells what a forecast in preview would have wanted
 STALE_S = 60.0  # a load older than this says nothing about now
 HPA_TOLERANCE = 0.1  # https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
 HPA_DOWN_WINDOW_S = 300.0
@@ -173,12 +174,27 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
         text = f"{floor:.0f} in flight or queued, service time not known yet: {wanted} replicas of {needs.concurrency}"
         return _Proposal(wanted, (Reason("demand", text, wanted),))
     said: tuple[Reason, ...] = ()
+    higher = ahead
     if inp.spec.scaling.forecast != "off":
         expected = forecast.guess(memory.season, inp.at, ahead.now, inp.startup_s)
+        if expected.trusted and expected.then is not None:
+            higher = replace(ahead, then=max(ahead.then, expected.then))
         ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs)
     ahead = recent_errors.widened(memory.errors, ahead, unit)
     proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, waiting, sudden is not None)
+    if higher.then > ahead.then:
+        would = _promised(inp, higher, _with_spare(inp, needs, higher), memory, waiting, sudden is not None)
+        said = (*_previewed(inp, proposal.wanted, would.wanted), *said)
     return replace(proposal, reasons=(*proposal.reasons, *said))
+
+
+def _previewed(inp: ScaleInput, wanted: int, would: int) -> tuple[Reason, ...]:
+    """What a forecast that is only looked at would have done; recorded by whoever keeps the books."""
+    limits = inp.spec.scaling
+    would = max(limits.minReplicas, min(would, limits.maxReplicas))
+    if would <= wanted:
+        return ()
+    return (Reason("forecast", f"preview: would want {would} instead of {wanted}", would, PREVIEW),)
 
 
 def _foretold(inp: ScaleInput, expected: forecast.Guess, needs: risk.Needs) -> tuple[Reason, ...]:

@@ -9,23 +9,32 @@ from dataclasses import dataclass, replace
 
 from tidegate.model.journal import Entry
 from tidegate.model.lifecycle import ReplicaState
-from tidegate.report import durations, loads
+from tidegate.report import durations, loads, others
 from tidegate.report.durations import Durations
 from tidegate.report.lives import ALIVE, Life, lives
 from tidegate.report.loads import Traffic
 from tidegate.report.price import price_of
-from tidegate.report.static import static_fleet, together
-from tidegate.report.values import HOUR_S, Case, Measured, Report, Window
+from tidegate.report.static import case_of, static_fleet, together
+from tidegate.report.values import HOUR_S, Case, Measured, Other, Report, Starts, Window
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolSpec, Specs
 
+Play = Callable[[PoolSpec, Case, Starts, float | None], tuple[Other, ...]]
 
-def report(entries: Sequence[Entry], specs: Specs, window: Window, simulate: Callable[[Case], float | None]) -> Report:
+
+def report(
+    entries: Sequence[Entry],
+    specs: Specs,
+    window: Window,
+    simulate: Callable[[Case], float | None],
+    play: Play = lambda *_: (),
+) -> Report:
     """Compute everything. `entries` must also hold the transitions before the window, or older replicas are missed.
 
     Args:
         specs: the manifests: concurrency, promise, resources and prices are read from them as they are now.
         simulate: the success rate a static fleet would have had, or None when it cannot be told.
+        play: what other policies would have done with a pool's arrivals, given its start-up times and price an hour.
     """
     clusters = {c.name: c for c in specs.clusters}
     by_pool = _by_pool(entries)
@@ -37,13 +46,25 @@ def report(entries: Sequence[Entry], specs: Specs, window: Window, simulate: Cal
         parts = _parts(spec, clusters, mine, alive.get(key, ()), window)
         measured = _measured(*key, parts, window)
         of = loads.intervals(mine, window.since, window.until)
-        static = static_fleet(spec, of, parts.traffic, _price_per_h(parts, spec, clusters), window, simulate)
-        found.append(
-            (parts, replace(measured, promised=spec.promise.success, within_s=spec.promise.within, static=static))
+        price_per_h = _price_per_h(parts, spec, clusters)
+        measured = replace(
+            measured,
+            promised=spec.promise.success,
+            within_s=spec.promise.within,
+            static=static_fleet(spec, of, parts.traffic, price_per_h, window, simulate),
+            preview=others.preview(mine, window),
         )
+        if parts.traffic.finished:
+            case = case_of(spec, of, parts.traffic, window)
+            measured = replace(measured, others=play(spec, case, others.starts(parts.start_up), price_per_h))
+        found.append((parts, measured))
     pools = tuple(measured for _, measured in found)
     total = _measured("", "", sum((parts for parts, _ in found), _Parts()), window)
-    return Report(window, pools, replace(total, static=together(pools)))
+    return Report(
+        window,
+        pools,
+        replace(total, static=together(pools), others=others.together(pools), preview=others.previews(pools)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tidegate.report.page import PAGE
-from tidegate.report.table import headline, rows, title, verdict
+from tidegate.report.table import Row, columns, headline, rows, title, verdict
 from tidegate.report.values import Measured, Report
 
 _report = TypeAdapter(Report)
@@ -25,7 +25,8 @@ def to_csv(report: Report) -> str:
     """One line per pool and one for all; the columns are those of docs/report.md, empty where nothing is known."""
     lines = _Lines()
     table = [_flat(measured) for measured in (*report.pools, report.total)]
-    writer = csv.DictWriter(lines, list(table[0]), lineterminator="\n")
+    names = list(dict.fromkeys(name for line in table for name in line))
+    writer = csv.DictWriter(lines, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
     return "".join(lines.written)
@@ -59,7 +60,11 @@ def _flat(of: Measured) -> dict[str, Any]:
         durations = getattr(of, name)
         line |= {f"{name}_{part}": getattr(durations, part) for part in ("count", "p50_s", "p95_s", "open")}
     parts = ("replicas", "replica_h", "cost", "utilisation", "success")
-    return line | {f"static_{part}": getattr(static, part, None) for part in parts}
+    line |= {f"static_{part}": getattr(static, part, None) for part in parts}
+    line |= {"preview_replica_h": of.preview.replica_h, "preview_times": of.preview.times}
+    for other in of.others:
+        line |= {f"{other.name}_{part}": getattr(other, part) for part in parts[1:]}
+    return line
 
 
 class _Lines:
@@ -75,10 +80,16 @@ class _Lines:
 def _section(of: Measured) -> str:
     word = verdict(of)
     badge = f'<span class="{"bad" if word == "promise broken" else "good"}">{escape(word)}</span>' if word else ""
+    heads = "".join(f"<th scope=col>{escape(head)}" for head in columns(of))
     body = "".join(
-        f"<tr><th scope=row>{escape(row.name)}<td>{escape(row.measured)}<td>{escape(row.static)}" for row in rows(of)
+        f"<tr><th scope=row>{escape(row.name)}" + "".join(f"<td>{escape(cell)}" for cell in _cells(row, of))
+        for row in rows(of)
     )
     return (
-        f"<section><h2>{escape(title(of))} {badge}</h2><table><thead><tr><td><th scope=col>Tidegate, measured"
-        f"<th scope=col>static fleet for the peak</thead><tbody>{body}</tbody></table></section>\n"
+        f"<section><h2>{escape(title(of))} {badge}</h2><table><thead><tr><td>{heads}</thead>"
+        f"<tbody>{body}</tbody></table></section>\n"
     )
+
+
+def _cells(row: Row, of: Measured) -> tuple[str, ...]:
+    return (row.measured, row.static, *(row.others or ("",) * len(of.others)))

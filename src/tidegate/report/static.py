@@ -37,16 +37,7 @@ def static_fleet(
     # Only the time that was measured: a fleet is not charged for hours in which nobody was looking.
     replica_h = count * min(window.seconds, traffic.measured_s) / HOUR_S
     slot_h = replica_h * spec.concurrency
-    case = Case(
-        replicas=count,
-        slots=spec.concurrency,
-        within_s=spec.promise.within,
-        rate=loads.rate_points(of, window.since),
-        seconds=window.seconds,
-        requests=traffic.arrivals,
-        service_s_mean=work_s,
-        service_cv=traffic.service_cv,
-    )
+    case = case_of(spec, of, traffic, window, count)
     return Static(
         replicas=count,
         replica_h=replica_h,
@@ -54,6 +45,20 @@ def static_fleet(
         cost=None if price_per_h is None else replica_h * price_per_h,
         utilisation=traffic.service_s_sum / HOUR_S / slot_h if slot_h else None,
         success=simulate(case) if traffic.arrivals else None,
+    )
+
+
+def case_of(spec: PoolSpec, of: Sequence[Interval], traffic: Traffic, window: Window, replicas: int = 0) -> Case:
+    """What a simulation must be told of a pool's traffic."""
+    return Case(
+        replicas=replicas,
+        slots=spec.concurrency,
+        within_s=spec.promise.within,
+        rate=loads.rate_points(of, window.since),
+        seconds=window.seconds,
+        requests=traffic.arrivals,
+        service_s_mean=traffic.service_s_mean or 0.0,
+        service_cv=traffic.service_cv,
     )
 
 

@@ -14,11 +14,15 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number of the table in words: as measured, and as a static fleet would have had it ("" where it has none)."""
+    """One number of the table in words: as measured, and as a static fleet and the other policies would have had it.
+
+    "" where they have none.
+    """
 
     name: str
     measured: str
     static: str = ""
+    others: tuple[str, ...] = ()
 
 
 def rows(of: Measured) -> tuple[Row, ...]:
@@ -27,19 +31,57 @@ def rows(of: Measured) -> tuple[Row, ...]:
     unpriced = (
         f" (+ {of.unpriced_h:.1f} replica-hours without a price)" if of.unpriced_h and of.cost is not None else ""
     )
+    also = of.others
+    hours = of.replica_h / of.mean_replicas if of.mean_replicas else 0.0
+    preview: tuple[Row, ...] = ()
+    if of.preview.times:
+        preview = (
+            Row("forecast in preview would add", f"{of.preview.replica_h:.2f} replica-hours, {of.preview.times}x"),
+        )
     return (
-        Row("cost", money(of.cost) + unpriced, money(static.cost) if static else NONE),
-        Row("replica-hours", f"{of.replica_h:.2f}", f"{static.replica_h:.2f}" if static else NONE),
-        Row("replicas (mean)", f"{of.mean_replicas:.2f}", str(static.replicas) if static else NONE),
-        Row("utilisation", share(of.utilisation), share(static.utilisation) if static else NONE),
+        Row(
+            "cost",
+            money(of.cost) + unpriced,
+            money(static.cost) if static else NONE,
+            tuple(money(o.cost) for o in also),
+        ),
+        Row(
+            "replica-hours",
+            f"{of.replica_h:.2f}",
+            f"{static.replica_h:.2f}" if static else NONE,
+            tuple(f"{o.replica_h:.2f}" for o in also),
+        ),
+        Row(
+            "replicas (mean)",
+            f"{of.mean_replicas:.2f}",
+            str(static.replicas) if static else NONE,
+            tuple(f"{o.replica_h / hours:.2f}" if hours else NONE for o in also),
+        ),
+        Row(
+            "utilisation",
+            share(of.utilisation),
+            share(static.utilisation) if static else NONE,
+            tuple(share(o.utilisation) for o in also),
+        ),
         Row("utilisation of ready replicas", share(of.utilisation_ready)),
-        Row(_success_name(of), share(traffic.success), share(static.success) if static else NONE),
+        Row(
+            _success_name(of),
+            share(traffic.success),
+            share(static.success) if static else NONE,
+            tuple(share(o.success) for o in also),
+        ),
         Row("requests", f"{traffic.arrivals:,}"),
         Row("failed, refused, given up", f"{traffic.failed:,}, {traffic.refused:,}, {traffic.gave_up:,}"),
         Row("scale-out: decision to ready", spread(of.scale_out)),
         Row("start-up of a replica", spread(of.start_up)),
         Row("upgrade: first new to last old", spread(of.upgrade)),
+        *preview,
     )
+
+
+def columns(of: Measured) -> tuple[str, ...]:
+    """The heads of the table's columns of numbers."""
+    return ("Tidegate, measured", "static fleet for the peak", *(f"{o.name}, simulated" for o in of.others))
 
 
 def headline(report: Report) -> str:

@@ -53,6 +53,34 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """What another policy would have done with the same arrivals, simulated; `name` as in `tidegate simulate`."""
+
+    name: str
+    replica_h: float
+    slot_h: float
+    cost: float | None
+    utilisation: float | None
+    success: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Start-up times: mean seconds and coefficient of variation; None when none was measured."""
+
+    mean_s: float | None
+    cv: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a forecast in preview would have added: replica-hours beyond what was wanted, and how many times."""
+
+    replica_h: float = 0.0
+    times: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """One pool, or all of them (`service` and `pool` are "" then). None: nothing to compute it from.
 
@@ -75,6 +103,8 @@ class Measured:
     start_up: Spread
     upgrade: Spread
     static: Static | None
+    preview: Preview = Preview()
+    others: tuple[Other, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

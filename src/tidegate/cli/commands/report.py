@@ -20,6 +20,10 @@ def report(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Until when. Default: the last entry.")] = None,
     service: Annotated[str | None, typer.Option(help="Only this service.", autocompletion=complete_service)] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Play the same arrivals under other policies, too: hpa, kpa, rayserve, skyserve, by comma."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a line per pool and one for all.")] = False,
     state: StateOption = DEFAULT_STATE,
@@ -36,8 +40,9 @@ def report(
 
     now = SystemClock().wall()
     begin, end = (moment(text, now) if text else None for text in (since, until))
+    names = tuple(dict.fromkeys(filter(None, (n.strip() for n in (against or "").split(",")))))
     with open_journal(state) as journal:
-        made = collect(journal, since=begin, until=end, service=service, simulate=simulated)
+        made = collect(journal, since=begin, until=end, service=service, simulate=simulated, against=names)
     if html is not None:
         try:
             html.write_text(to_html(made), "utf-8")
