@@ -6,11 +6,13 @@ import asyncio
 import base64
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.world import World, pool, service, snapshot, until, world
+from tidegate.model.media import MediaCounts
 from tidegate.model.snapshot import ServiceRoute
 from tidegate.spec.resolve import PoolKey
 from tidegate.spec.service import Accepts, Match, Range
@@ -81,6 +83,7 @@ async def test_the_replica_is_told_what_was_seen_in_small_and_large_bodies(tmp_p
             assert (headers["x-media-width"], headers["x-media-height"]) == ("640", "480")
             assert headers["x-media-pixels"] == "307200"
             assert here.replicas[1].seen[-1].body_bytes == len(body)
+        await until(lambda: counted(here, lambda media: media.pools["face/default"].requests == {"image/png": 2}))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,20 @@ async def test_each_kind_of_condition(tmp_path: Path, match: Match, body: bytes,
         assert answer.text == ("other" if taken else "default")
 
 
+REFUSED = {
+    "media_too_many_pixels": 2,
+    "media_contradictory": 1,
+    "media_unsupported_type": 1,
+    "media_missing": 1,
+    "media_too_many": 1,
+}
+
+
+async def counted(here: World, wanted: Callable[[MediaCounts], bool]) -> bool:
+    media = (await here.gateway.observe())[0].media
+    return bool(media.pools or media.refused) and wanted(media)
+
+
 async def test_what_a_service_does_not_accept_is_refused_before_a_replica_is_bothered(tmp_path: Path):
     accepts = Accepts(pixels=20_000_000, kinds=("image",), types=("png",), count=2, required=True)
     async with world(tmp_path) as here:
@@ -123,6 +140,7 @@ async def test_what_a_service_does_not_accept_is_refused_before_a_replica_is_bot
             assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
             assert answer.json()["error"]["requestId"] == answer.headers["x-request-id"]
         assert here.replicas[0].seen == []
+        await until(lambda: counted(here, lambda media: media.refused.get("face", {}) == REFUSED))
         assert (await here.client.post("/face", content=SMALL, headers=IMAGE)).status_code == 200
 
 

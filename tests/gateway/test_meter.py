@@ -122,3 +122,35 @@ def test_a_large_request_is_one_request_however_often_its_lane_sends_it():
     meter.feed(attempt * 3 + given_up)
     tally = meter.take()["face.default"]
     assert (tally.ended, tally.finished, tally.failed) == (1, 0, 1)
+
+
+RECORD = "ok:image:jpeg:640:480:307200:1:0:0:0:41373:1:1:307200:1:0:41373:0.000"
+JUDGED = "ok:other:unknown:0:0:102400:1:100:0:0:100:1:0:102400:1:100:100:0.100"
+NOTHING = "ok:none:none:0:0:0:0:0:0:0:0:0:1:0:0:0:0:0.000"
+
+
+def test_media_are_counted_for_the_pool_that_got_them():
+    meter = Meter()
+    for record in (RECORD, RECORD, JUDGED, NOTHING):
+        meter.feed(line(media=record, account="tenant=face,-,-,-,-,10"))
+    seen = meter.viewings.counts().pools["face/default"]
+    assert seen.requests == {"image/jpeg": 2, "other/unknown": 1}
+    assert (seen.unread, seen.pixels, seen.bytes) == (1, 614_400, 82_846)
+
+
+def test_refusals_for_media_are_counted_for_the_service():
+    meter = Meter()
+    for code in ("media_too_long", "media_too_long", "media_missing", "bad_path"):
+        refused = line(
+            backend="public", status=422, termination="LR--", refused=code, media="-", a="tenant=face,-,-,-,-,1"
+        )
+        meter.feed(refused)
+    assert meter.viewings.counts().refused == {"face": {"media_too_long": 2, "media_missing": 1}}
+    assert meter.refusals["media_too_long"] == 2
+
+
+def test_a_request_that_a_lane_sends_again_has_its_media_counted_once():
+    meter = Meter()
+    meter.feed(line(status=425, termination="SH--", media=RECORD))
+    meter.feed(line(media=RECORD))
+    assert meter.viewings.counts().pools["face/default"].requests == {"image/jpeg": 1}

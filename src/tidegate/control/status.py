@@ -114,7 +114,7 @@ def _gateway(specs: Specs, observed: Observed, where: Addresses, faults: Mapping
         return GatewayStatus(where.gateway, None, False, fault)
     said = (*where.warnings, *open_services(specs, where.host), *warnings(seen.certificates, observed.at))
     ends = {c.file: c.until_at for c in seen.certificates if c.until_at is not None}
-    return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused), ends)
+    return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused), ends, seen.media)
 
 
 @dataclass(slots=True)

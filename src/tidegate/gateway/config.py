@@ -39,7 +39,7 @@ from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 # File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
 LOG_FD = 9
 _MEASURED = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
-LOG_FORMAT = f"{_MEASURED} %[var(txn.refused)] {access.LOG_FIELDS}"
+LOG_FORMAT = f"{_MEASURED} %[var(txn.refused)] %[var(txn.media)] {access.LOG_FIELDS}"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
 
 HOSTS_MAP, PATHS_MAP, LIMITS_MAP, WILDCARDS_MAP = "hosts.map", "paths.map", "limits.map", "wildcards.map"
@@ -196,6 +196,7 @@ def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     yield "http-request set-var(txn.whole) req.hdr(x-tidegate-whole),add(0)"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
     yield "http-request set-var(txn.pool) req.hdr(x-tidegate-choice)"
+    yield "http-request set-var(txn.media) req.hdr(x-tidegate-media) if { req.hdr(x-tidegate-media) -m found }"
     shared = sharing.any_shared(snapshot)
     yield from sharing.taken_up_lines() if shared else ()
     yield "http-request del-header x-tidegate- -m beg"

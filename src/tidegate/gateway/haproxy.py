@@ -170,7 +170,13 @@ class HaproxyGateway:
                 self._version = None  # then the snapshot comes again, with the new keys
             in_progress = await self._in_progress(seen)
             admission = AdmissionSeen(self._accounts.take(), in_progress, self._token_keys.faults)
-            return replace(observed[0], certificates=certificates, refused=refused, admission=admission), observed[1]
+            return replace(
+                observed[0],
+                certificates=certificates,
+                refused=refused,
+                admission=admission,
+                media=self._meter.viewings.counts(),
+            ), observed[1]
 
     async def close(self, *, stop: bool) -> None:
         """Let go of the proxy; with `stop`, end it after its running requests."""

@@ -100,6 +100,7 @@ def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Itera
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
     yield from choice_lines(snapshot, settings)
     yield "http-request set-header x-tidegate-choice %[var(txn.pool)]"
+    yield "http-request set-header x-tidegate-media %[var(txn.media)] if { var(txn.media) -m found }"
     yield "default_backend staged"
 
 

@@ -2,13 +2,13 @@
 
 A line (see `config.LOG_FORMAT`), times in milliseconds but for `up` in microseconds, -1 where a step was not reached:
 
-    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES EXHAUSTED REFUSED
+    ID BACKEND SERVER STATUS TERMINATION TR up Tw Tc Tr Ta RETRIES EXHAUSTED REFUSED MEDIA ACCOUNT
 
 TR: head received; up: body received; Tw: from the head to the slot (so it holds `up` and the queue); Tc: connected;
 Tr: first byte of the answer; Ta: all of it, to the last byte sent. The wait in the queue is Tw - up; the time a
 replica took is Ta - TR - Tw; what the promise is about is Ta - TR - up, since the client's upload is its own time.
 EXHAUSTED is "-", or the pool whose replicas failed a large request at every attempt. REFUSED is "-", or the code of the
-answer that the gateway itself gave.
+answer that the gateway itself gave. MEDIA is "-" or the record of the media screen; for ACCOUNT see `accounts`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tidegate.base.times import bin_of
+from tidegate.gateway.viewings import Viewings
 
 # The status by which a staged request's failure is handed back to its lane; no service gives it (see `lanes`).
 RETRY_STATUS = 425
@@ -95,16 +96,22 @@ def outcome(termination: str, status: int, assigned: bool) -> Outcome:
     return Outcome.FAILED
 
 
+def _service(rest: list[str]) -> str:
+    """The service that an account names, "-" when it is not known."""
+    return rest[-1].rpartition("=")[2].partition(",")[0] if rest else "-"
+
+
 class Meter:
     """Adds up lines per pool; `promises_ms` says per backend within how many milliseconds an answer is in time.
 
-    `refusals` counts what the gateway itself refused since this process began, by code.
+    `refusals` counts what the gateway itself refused since this process began, by code; `viewings` what media.
     """
 
     def __init__(self) -> None:
         self.promises_ms: Mapping[str, float] = {}
         self.other_lines = 0
         self.refusals: Counter[str] = Counter()
+        self.viewings = Viewings()
         self._tallies: dict[str, Tally] = {}
         self._rest = b""
         self._outcomes: dict[tuple[str, str, bool], Outcome] = {}
@@ -130,10 +137,13 @@ class Meter:
                 self.refusals["tls_handshake"] += line.endswith(_HANDSHAKE)
 
     def _count(self, cells: list[str]) -> None:
-        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted, refused, *_ = cells
+        _, backend, server, status, termination, head, up, queue, _, _, active, retries, exhausted, refused, *rest = (
+            cells
+        )
         code = refused if refused != "-" else _BY_PARSER.get(status) if termination[1] == "R" else None
         if code is not None:
             self.refusals[code] += 1
+            self.viewings.refused(_service(rest), code)
         if exhausted != "-":
             self._exhausted(exhausted)
         if "." not in backend:
@@ -151,6 +161,8 @@ class Meter:
         if retries != "0":
             tally.retries += int(retries.lstrip("+"))
         tally.ended += end is not Outcome.RETRIED
+        if rest and rest[0] != "-" and end is not Outcome.RETRIED:
+            self.viewings.passed(backend, rest[0])
         if end is Outcome.GAVE_UP:
             tally.gave_up += 1
         elif end is Outcome.REFUSED:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from tidegate.base.times import Times
 from tidegate.model.admission import AdmissionSeen
+from tidegate.model.media import MediaCounts
 from tidegate.spec.resolve import PoolKey
 
 
@@ -134,7 +135,7 @@ class GatewaySeen:
 
     `version` is None until a snapshot was published by this process. `unmeasured` requests of the interval ended
     without being counted in any load, since nobody read their lines in time. `refused` counts, by code, what the
-    gateway itself has refused since its driver began: requests, TLS handshakes, connections.
+    gateway itself has refused since its driver began: requests, TLS handshakes, connections; `media` what was screened.
     """
 
     version: str | None
@@ -143,6 +144,7 @@ class GatewaySeen:
     certificates: tuple[CertificateSeen, ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
     admission: AdmissionSeen = field(default_factory=AdmissionSeen)
+    media: MediaCounts = field(default_factory=MediaCounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
+from tidegate.model.media import MediaCounts
 from tidegate.model.memory import RolloutRecord
 from tidegate.model.plan import ClusterWeight
 from tidegate.model.reasons import Reason
@@ -149,7 +150,7 @@ class GatewayStatus:
 
     `warnings` are sentences about what will go wrong or has: a certificate that ends soon. `refused` counts what the
     gateway itself has refused since this control process began, by code (docs/gateway.md). `certificates` says by file
-    when each ends, epoch seconds.
+    when each ends, epoch seconds; `media` what was screened.
     """
 
     url: str = ""
@@ -159,6 +160,7 @@ class GatewayStatus:
     warnings: tuple[str, ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
     certificates: Mapping[str, float] = field(default_factory=dict)
+    media: MediaCounts = field(default_factory=MediaCounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from tidegate.model.status import Status
 from tidegate.model.tenancy import TenancyStatus, TenantStatus
 from tidegate.web.measures import Measures
+from tidegate.web.media_measures import MediaMeasures
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -35,10 +36,11 @@ _LIMITS = {
 
 
 def text(tenancy: TenancyStatus, status: Status) -> bytes:
-    """The metrics of tenants, pools and gateway."""
+    """The metrics of tenants, pools, gateway and media."""
     registry = CollectorRegistry()
     registry.register(Measures(status))
     registry.register(_Collector(tenancy))
+    registry.register(MediaMeasures(status.gateway.media))
     return generate_latest(registry)
 
 

@@ -1,0 +1,58 @@
+"""Counting what the screen saw, from the records in the proxy's lines. Pure but for its own counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tidegate.gateway.screening import facts_of
+from tidegate.model.media import MediaCounts, MediaSeen
+
+_REFUSAL = "media_"
+
+
+@dataclass(slots=True)
+class _Sheet:
+    requests: Counter[str] = field(default_factory=Counter)
+    unread: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+class Viewings:
+    """Adds up records per pool, and refusals per service and code."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, _Sheet] = {}
+        self._refused: dict[str, Counter[str]] = {}
+
+    def counts(self) -> MediaCounts:
+        """All counts so far."""
+        pools = {
+            pool: MediaSeen(dict(s.requests), s.unread, s.pixels, s.seconds, s.bytes) for pool, s in self._pools.items()
+        }
+        return MediaCounts(pools, {service: dict(codes) for service, codes in self._refused.items()})
+
+    def refused(self, service: str, code: str) -> None:
+        """A request that was refused at the entrance; other codes than the screen's are not counted here."""
+        if code.startswith(_REFUSAL):
+            self._refused.setdefault(service, Counter())[code] += 1
+
+    def passed(self, backend: str, record: str) -> None:
+        """A request that its pool got, with the record of its media.
+
+        Raises:
+            ValueError: the record is none.
+        """
+        facts = facts_of(record)
+        if facts.count == 0:
+            return
+        sheet = self._pools.setdefault(backend.replace(".", "/", 1), _Sheet())
+        sheet.requests[f"{facts.kind}/{facts.type}"] += 1
+        sheet.bytes += facts.total_bytes
+        if facts.known:
+            sheet.pixels += facts.total_pixels
+            sheet.seconds += facts.total_seconds
+        else:
+            sheet.unread += 1
