@@ -81,10 +81,13 @@ class Answer:
 
 
 class Client:
-    """Keeps connections and takes a free one for each request, a new one when there is none."""
+    """Keeps connections and takes a free one for each request, a new one when there is none.
 
-    def __init__(self, port: int, prefix: str) -> None:
-        self.port, self.prefix = port, prefix
+    `headers` are sent with every request, each line with its end.
+    """
+
+    def __init__(self, port: int, prefix: str, headers: str = "") -> None:
+        self.port, self.prefix, self.headers = port, prefix, headers
         self.free: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def _connection(self, now: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -101,7 +104,7 @@ class Client:
         started = time.perf_counter()
         try:
             reader, writer = await self._connection(started)
-            writer.write(f"GET {self.prefix}/{service_s:.6f} HTTP/1.1\r\nhost: bench\r\n\r\n".encode())
+            writer.write(f"GET {self.prefix}/{service_s:.6f} HTTP/1.1\r\nhost: bench\r\n{self.headers}\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
             if size := int(fields.get("content-length", "0")):
