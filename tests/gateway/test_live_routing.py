@@ -92,6 +92,20 @@ async def test_health_and_metrics_stand_where_they_belong(tmp_path: Path):
         assert "haproxy_backend_http_responses_total" in metrics.text or "haproxy_process" in metrics.text
 
 
+async def test_metrics_on_loopback_are_not_for_a_page_under_a_rebound_name(tmp_path: Path):
+    async with world(tmp_path) as here:
+        port = here.gateway.settings.management_port
+        for host, status in (
+            (f"localhost:{port}", 200),
+            ("127.0.0.1", 200),
+            ("[::1]:80", 200),
+            ("evil.example", 421),
+            ("127.0.0.1.evil.example", 421),
+        ):
+            answer = await here.client.get(f"http://127.0.0.1:{port}/metrics", headers={"host": host})
+            assert answer.status_code == status, host
+
+
 async def test_metrics_ask_for_the_token_when_there_is_one(tmp_path: Path):
     async with world(tmp_path, management_token="s3cret") as here:
         management = f"http://127.0.0.1:{here.gateway.settings.management_port}"

@@ -28,6 +28,7 @@ BODY_TOO_LARGE = Answer(413, "body_too_large", "The body is larger than this ser
 BAD_PATH = Answer(400, "bad_path", "The path must begin with a slash and hold no dot segments and no zero bytes.")
 URI_TOO_LONG = Answer(414, "uri_too_long", "The target of the request is longer than 16 KiB.")
 TOO_MANY_STREAMS = Answer(429, "too_many_streams", "Too many requests of one address at a time.", 1)
+WRONG_HOST = Answer(421, "wrong_host", "On this address the name of the host must be localhost or a number.")
 TOKEN_NEEDED = Answer(401, "token_needed", "Send the token as Authorization: Bearer TOKEN.")
 HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 32 KiB.")
 # Each backend sets it: when those who wait now will have been served.

@@ -386,10 +386,13 @@ def _successor(settings: GatewaySettings, longest_s: float) -> Iterator[str]:
 def _management(settings: GatewaySettings) -> Iterator[str]:
     secured = management_options(settings.tls, settings.management_address)
     yield f"bind {settings.management_address}:{settings.management_port}{secured}"
-    if not on_loopback(settings.management_address):
+    loopback = on_loopback(settings.management_address)
+    if not loopback:
         yield from strict.connection_lines(settings)
     yield "no log"
     yield "http-request set-var(txn.rid) str(-)"
+    if loopback:
+        yield strict.own_host_line()
     if settings.management_token:
         # By its digest, so that the time a comparison takes says nothing about the token.
         digest = hashlib.sha256(settings.management_token.encode()).hexdigest()

@@ -22,6 +22,8 @@ COUNTERS, _COUNTER = 5, 4
 _ADDRESS = "src,ipmask(32,64)"
 _STREAMS_PER_CONNECTION = 64
 
+_OWN_HOST = r"^(localhost|[0-9.]+|\[[0-9a-f:.]+\])$"
+
 # "..", "." as a whole segment, however it is written once decoded; a semicolon begins a segment's parameters.
 _DOT_SEGMENT = quoted(r"(^|[/\\])\.\.?([/\\;]|$)")
 
@@ -44,6 +46,12 @@ def connection_lines(settings: GatewaySettings, condition: str = "") -> Iterator
     yield f"tcp-request connection reject if {condition} {{ {held} {max(1, most // 2)} }}".replace("  ", " ")
     crowded = f"{{ fe_conn({PUBLIC}) gt {most * 3 // 4} }} {{ {held} {max(1, most // 64)} }}"
     yield f"tcp-request connection reject if {condition} {crowded}".replace("  ", " ")
+
+
+def own_host_line() -> str:
+    """On loopback, where metrics are read freely: a web page whose own name was made to point here is refused."""
+    ours = f"{{ req.hdr(host),host_only -m reg -i {quoted(_OWN_HOST)} }}"
+    return f"http-request return {returned(answers.WRONG_HOST)} if {{ req.hdr(host) -m found }} !{ours}"
 
 
 def streams_table() -> Iterator[str]:
