@@ -25,6 +25,7 @@ def test_networks_may_be_named_and_hosts_are_lower_case():
         ({"ports": (0,)}, "ports"),
         ({"headBytes": 10}, "headBytes"),
         ({"timeoutSeconds": 31}, "timeoutSeconds"),
+        ({"headBytes": "4Mi", "maxUrls": 5}, "more than 16 MiB a request"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(wrong: dict[str, object], words: str):

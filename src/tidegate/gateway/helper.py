@@ -58,6 +58,7 @@ class Helper:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", _MODULE, str(self._rules), str(self._socket)],
+                env={name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

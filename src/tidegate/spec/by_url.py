@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from tidegate.base.units import Bytes, Seconds
 from tidegate.base.wording import shown
-from tidegate.spec.common import Flag, Port, Strict, Whole
+from tidegate.spec.common import Flag, Port, Strict, Whole, fault
 
 _HOST = r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}))*$"
+_MOST_BYTES = 16 * 2**20  # that the proxy holds of a request's media at a time
 _KEY = r"^[A-Za-z0-9_.$-]{1,64}$"
 
 
@@ -47,3 +48,10 @@ class MediaByUrl(Strict):
     maxUrls: Whole = Field(default=8, ge=1, le=64, description="in one request; more are refused")
     timeoutSeconds: Seconds = Field(default=3.0, gt=0, le=30, description="for all media of a request, redirects too")
     atOnce: Whole = Field(default=32, ge=1, le=1000, description="media fetched at a time; more are told 503 at once")
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> MediaByUrl:
+        if self.headBytes * self.maxUrls > _MOST_BYTES:
+            sentence = f"{self.headBytes} bytes of each of {self.maxUrls} media are more than 16 MiB a request"
+            raise fault(f"{sentence}. Lower headBytes or maxUrls", "headBytes")
+        return self
