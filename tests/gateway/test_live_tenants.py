@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,6 +187,31 @@ async def test_a_revoked_key_is_refused_on_the_next_request_of_its_kept_connecti
             await here.gateway.admit(Admission((ACME, RIVAL), (*KEYS[1:], key(again))))
             assert (await one.post("/face", headers=bearer(again))).status_code == 200
         assert await pid(here) == worker
+
+
+async def test_who_is_refused_in_the_middle_of_an_upload_reads_why(tmp_path: Path):
+    async with world(tmp_path) as here:
+        spent = {"rival": time.time() + 3600}
+        await here.gateway.admit(Admission((replace(ACME, concurrency=1, rate_per_s=0.01), RIVAL), KEYS, spent))
+        replica = await guarded(here)
+        body = b"x" * 6_000_000
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(20):
+                yield body[:100_000]
+
+        assert await code(here, headers=bearer(ALICE)) == "200"
+        for content in (body, chunks()):
+            assert await code(here, content=content) == "401 key_missing"
+        for headers, wanted in (({}, 401), (bearer("tgk_wrong"), 401), (bearer(ALICE), 429), (bearer(BOB), 429)):
+            refused = await here.client.post("/face", headers=headers, content=body)
+            assert refused.status_code == wanted
+            assert refused.json()["error"]["requestId"] == refused.headers["x-request-id"]
+            known = refused.headers.get("retry-after" if wanted == 429 else "www-authenticate")
+            assert known == "Bearer" if wanted == 401 else int(known or 0) > 50
+        expecting = b"POST /face HTTP/1.1\r\nhost: a\r\ncontent-length: 6000000\r\nexpect: 100-continue\r\n\r\n"
+        assert b" 401 " in (await here.raw(expecting, 2.0)).split(b"\r\n")[0]
+        assert len(replica.seen) == 1
 
 
 async def test_a_key_ends_by_itself_at_its_time(tmp_path: Path):

@@ -89,7 +89,8 @@ def render(
     loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in named}
     if access.any_guarded(snapshot):
         loose |= {n: access.map_text(e) for n, e in access.access_maps(admission or Admission()).items()}
-    others = _maps(snapshot) | {"gateway.lua": lua()} | tokens.key_files(snapshot, token_keys or {})
+    script = access.lua_table() + lua() if access.any_guarded(snapshot) else lua()
+    others = _maps(snapshot) | {"gateway.lua": script} | tokens.key_files(snapshot, token_keys or {})
     return sealed(config, others, servers, loose)
 
 

@@ -19,14 +19,13 @@ end
 
 core.register_action("wait_for_server", {"http-req"}, wait_for_server, 1)
 
--- Answers 413 after having read the body (at most DRAIN_BYTES of it): a connection that is closed while the client is
+-- Answers after having read the body (at most DRAIN_BYTES of it): a connection that is closed while the client is
 -- still sending is reset by the kernel, and most clients then report a broken connection instead of the answer.
 
 local DRAIN_BYTES = 64 * 1024 * 1024
-local BODY = '{"error": {"code": "body_too_large", "message": "The body is larger than this service accepts.", ' ..
-  '"requestId": "%s"}}'
+local BODY = '{"error": {"code": "%s", "message": "%s", "requestId": "%s"}}'
 
-local function refuse_body(applet)
+local function refuse(applet, status, code, message, headers)
   local read = 0
   while read < DRAIN_BYTES do
     local part = applet:receive(1024 * 1024)
@@ -35,10 +34,13 @@ local function refuse_body(applet)
     end
     read = read + #part
   end
-  local body = string.format(BODY, applet:get_var("txn.rid") or "")
-  applet:set_status(413)
+  local body = string.format(BODY, code, message, applet:get_var("txn.rid") or "")
+  applet:set_status(status)
   applet:add_header("content-type", "application/json")
-  applet:add_header("x-tidegate-refused", "body_too_large")
+  applet:add_header("x-tidegate-refused", code)
+  for name, value in pairs(headers) do
+    applet:add_header(name, value)
+  end
   applet:add_header("content-length", tostring(#body))
   if read >= DRAIN_BYTES then
     applet:add_header("connection", "close")
@@ -47,7 +49,22 @@ local function refuse_body(applet)
   applet:send(body)
 end
 
-core.register_service("refuse_body", "http", refuse_body)
+core.register_service("refuse_body", "http", function(applet)
+  refuse(applet, 413, "body_too_large", "The body is larger than this service accepts.", {})
+end)
+
+-- The refusals of tenants, by code, stand in front of this script where they are needed: status and message.
+core.register_service("refuse_tenant", "http", function(applet)
+  local code = applet:get_var("txn.code")
+  local status, message = table.unpack(TENANT_REFUSALS[code])
+  local headers = {}
+  if status == 401 then
+    headers["www-authenticate"] = "Bearer"
+  elseif status == 429 then
+    headers["retry-after"] = tostring(code == "concurrency_limited" and 1 or applet:get_var("txn.retry"))
+  end
+  refuse(applet, status, code, message, headers)
+end)
 
 -- A replica that answered 5xx FAILURES times in a row, or 503 twice, rests: it is down until the proxy's next look at its
 -- port (at most 2 s), while others serve. One that broke off a request which will be sent again rests at once. The last
