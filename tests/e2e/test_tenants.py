@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from e2e.system import System, cluster, service, system
+from tidegate.base.errors import TidegateError
+from tidegate.cli.client import Client
 
 
 def tenant(name: str, **spec: Any) -> dict[str, Any]:
@@ -24,6 +27,31 @@ def code(live: System, key: str | None) -> str:
     """200, or the code of the refusal."""
     answer = live.get(headers={"x-api-key": key} if key else {})
     return "200" if answer.status_code == 200 else answer.json()["error"]["code"]
+
+
+def test_every_key_that_was_acknowledged_before_a_crash_works_after_it(tmp_path: Path):
+    acknowledged: list[str] = []
+    with system(tmp_path, service(access={"keys": "required"}), cluster(), tenant("acme")) as live:
+        live.ready(1)
+
+        def add() -> None:
+            client = Client(live.state)
+            try:
+                while True:
+                    acknowledged.append(client.add_key("acme", "", None).secret)
+            except TidegateError:  # the control process is gone
+                pass
+
+        adding = [threading.Thread(target=add) for _ in range(2)]
+        for thread in adding:
+            thread.start()
+        live.wait(lambda: len(acknowledged) >= 20, 20, "keys are made")
+        live.kill()
+        for thread in adding:
+            thread.join(20)
+        assert {code(live, key) for key in acknowledged} == {"200"}
+        live.up().ready(1)
+        assert {code(live, key) for key in acknowledged} == {"200"}
 
 
 def test_keys_and_quotas_from_the_command_line_through_a_crash(tmp_path: Path):
