@@ -136,3 +136,29 @@ def test_a_second_cluster_gets_the_revision_after_the_first_was_watched(tmp_path
         told = [json.loads(line) for line in live.run("events", "--json").stdout.splitlines()]
         phases = [e["text"] for e in told if e["kind"] == "rollout"]
         assert sum("wave good: wave 1 of 2 (there)" in text for text in phases) == 1
+
+
+def test_a_canary_by_header_gets_those_requests_and_no_others(live: System):
+    step = {"weight": "25%", "header": {"x-canary": "yes"}, "manual": True}
+    rules = ROLLOUT | {"strategy": "canary", "canary": {"steps": [step]}, "watchSeconds": 1}
+    live.write(service(scaling=FLEET, env={"VERSION": "2"}, rollout=rules), cluster())
+    headers = {"x-canary": "yes"}
+    with Clients(live.url + "/echo/?sleep=0.02", count=2) as clients:
+        live.run("apply", "-f", str(live.manifests))
+        live.wait(lambda: live.get(headers=headers).json()["version"] == "2", 60, "the canary answers")
+        versions = [live.get(headers=headers).json()["version"] for _ in range(70)]
+        assert set(versions) == {"2"}
+        bad = rollout(live).target
+        live.wait(lambda: rollout(live).paused, 60, "the step waits for an operator")
+        assert live.pool().ready == 5, "the old ones are all still there"
+        assert all(f"-{bad[:4]}-" not in replica for replica in clients.answered)
+        assert live.pool().arrival_per_s, "a pool and its canary are one to everybody else"
+        canary = next(r for r in live.pool().replicas if r.revision == bad)
+        for p in live.processes():
+            if p.environ().get("TIDEGATE_REPLICA") == canary.id and "echo_service" in " ".join(p.cmdline()):
+                p.kill()
+        assert live.get(headers=headers).status_code == 200
+        live.run("rollout", "resume", "echo")
+        ended(live, "stable")
+    assert clients.failures == []
+    assert live.get().json()["version"] == "2"

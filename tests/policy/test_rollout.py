@@ -15,7 +15,7 @@ from tidegate.model.lifecycle import ROLLOUT_MOVES, RolloutPhase
 from tidegate.model.memory import Counted, Memory, RolloutMemory
 from tidegate.model.observed import Intent
 from tidegate.policy.evidence import against
-from tidegate.spec.service import RollbackOn
+from tidegate.spec.service import RollbackOn, Rollout
 from tidegate.store import codec
 
 BUSY = (30, 0, 0.1)  # 30 requests a second on every replica, none failed, 100 ms each
@@ -343,6 +343,53 @@ def test_a_manual_canary_step_waits_for_an_operator():
     assert (serving(world, new(world)), roll(world).paused) == (1, True)
     ask(world, "resume")
     assert roll(until(world, RolloutPhase.STABLE)).stable == new(world)
+
+
+def chosen(world: World) -> dict[str, set[str]]:
+    """Replicas by the route they are in."""
+    assert world.last is not None
+    routes = world.last.plan.snapshot.services[0].pools
+    return {r.key.pool: {s.replica for s in r.servers if not s.draining} for r in routes}
+
+
+def test_a_canary_by_header_has_a_route_of_its_own_and_the_old_ones_all_stay():
+    steps = [{"weight": "25%", "header": {"x-canary": "yes"}, "manual": True}, {"weight": "50%"}]
+    world = until(upgrade(strategy="canary", canary={"steps": steps}).tick(), RolloutPhase.WATCHING)
+    routes = chosen(world.tick())
+    assert {len(names) for names in routes.values()} == {2, 8}
+    assert list(routes) == ["default_canary", "default"]
+    assert world.last is not None
+    route = world.last.plan.snapshot.services[0].pools[0]
+    assert (route.canary_of, route.only, route.match) == ("default", (("x-canary", ("yes",)),), None)
+    for _ in range(40):
+        assert len(chosen(world.tick())["default"]) == 8, "a canary of few requests takes no capacity away"
+    assert roll(world).paused
+    ask(world, "resume")
+    until(world, RolloutPhase.STABLE)
+    assert set(chosen(world)) == {"default"}
+
+
+def test_a_canary_whose_replicas_are_gone_leaves_its_requests_to_the_pool():
+    steps = [{"weight": 1.0 / 8, "tenants": ["acme"], "manual": True}]
+    world = until(upgrade(strategy="canary", canary={"steps": steps}).tick(), RolloutPhase.WATCHING)
+    (name,) = chosen(world.tick())["default_canary"]
+    assert world.last is not None
+    assert world.last.plan.snapshot.services[0].pools[0].only == (("x-tidegate-tenant", ("acme",)),)
+    world.crash(name).tick()
+    assert set(chosen(world)) == {"default"}
+
+
+def test_promoting_a_canary_by_header_lets_it_take_part_in_all():
+    steps = [{"weight": "25%", "header": {"x-canary": "yes"}, "manual": True}]
+    world = until(upgrade(strategy="canary", canary={"steps": steps}).tick(), RolloutPhase.WATCHING)
+    ask(world, "promote")
+    assert set(chosen(world.tick())) == {"default"}
+    until(world, RolloutPhase.STABLE)
+
+
+def test_a_canary_by_header_that_needs_more_than_the_surge_is_refused():
+    with pytest.raises(ValueError, match="is above maxSurge"):
+        Rollout(strategy="canary", canary={"steps": [{"weight": "50%", "header": {"x-canary": "yes"}}]})  # type: ignore[arg-type]
 
 
 def test_blue_green_switches_when_all_are_ready_and_keeps_the_old_ones_a_while():

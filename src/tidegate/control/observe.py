@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from tidegate.base.clock import Clock
@@ -17,6 +17,7 @@ from tidegate.control.traffic import Traffic
 from tidegate.gateway.protocol import Gateway
 from tidegate.model.admission import AdmissionSeen
 from tidegate.model.observed import ClusterSeen, GatewaySeen, Intent, Observed, PoolLoad, ReplicaSeen
+from tidegate.model.snapshot import pool_of
 from tidegate.probes.protocol import Prober, ProbeTarget, Upstream
 from tidegate.runtimes.protocol import Runtime
 from tidegate.spec.resolve import PoolKey, PoolSpec
@@ -86,7 +87,7 @@ class Observer:
             seen, loads = await asyncio.wait_for(self.gateway.observe(), LOOK_S)
             # Counts of tenants are for `Tenancy` alone: no policy goes by them, so they are not part of a tick.
             self.admission = seen.admission
-            return replace(seen, admission=AdmissionSeen()), loads
+            return replace(seen, admission=AdmissionSeen()), with_canaries(loads)
         except (TidegateError, TimeoutError, OSError) as error:
             self.faults["gateway"] = str(error) or f"no answer within {LOOK_S:g} s"
             return None, {}
@@ -150,3 +151,21 @@ class Observer:
         for name in self._watched - {r.id for r in seen if r.running}:
             self._watched.discard(name)
             self.prober.forget(name)
+
+
+def with_canaries(loads: Mapping[PoolKey, PoolLoad]) -> Mapping[PoolKey, PoolLoad]:
+    """The loads of pools, those of their canaries among them: to everybody else a pool is one."""
+    found: dict[PoolKey, PoolLoad] = {}
+    for key, load in loads.items():
+        other = found.get(pool_of(key))
+        found[pool_of(key)] = load if other is None else _plus(other, load)
+    return found
+
+
+def _plus(one: PoolLoad, other: PoolLoad) -> PoolLoad:
+    added = {
+        f.name: getattr(one, f.name) + getattr(other, f.name)
+        for f in fields(one)
+        if f.name not in ("at", "interval_s") and isinstance(getattr(one, f.name), int | float)
+    }
+    return replace(one, **added)

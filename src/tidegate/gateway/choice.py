@@ -15,7 +15,7 @@ from tidegate.gateway.names import backend_name
 from tidegate.gateway.screening import MediaLimits
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import quoted
-from tidegate.model.snapshot import ServiceRoute, Snapshot
+from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot, pool_of
 from tidegate.spec.service import Accepts, Match, Range
 
 # Subtypes under which people know a format, and the name the screen has for it.
@@ -68,6 +68,7 @@ def choice_lines(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]
     yield from _screen(snapshot, settings)
     for service in snapshot.services:
         yield from _pools(service)
+        yield from _canaries(service)
 
 
 def fallback_lines(snapshot: Snapshot) -> Iterator[str]:
@@ -77,9 +78,12 @@ def fallback_lines(snapshot: Snapshot) -> Iterator[str]:
     """
     for service in snapshot.services:
         for pool in service.pools:
+            name = backend_name(pool.key)
+            if pool.canary_of is not None:
+                here = f"{{ var(txn.pool) -m str {name} }}"
+                yield f"http-request set-var(txn.pool) str({_base(pool)}) if {here} {{ nbsrv({name}) eq 0 }}"
             if pool.fallback is None:
                 continue
-            name = backend_name(pool.key)
             bigger = f"{service.service}.{pool.fallback}"
             free = f"{{ be_conn_free({bigger}) gt 0 }} {{ queue({bigger}) eq 0 }}"
             here = f"{{ var(txn.pool) -m str {name} }}"
@@ -138,6 +142,21 @@ def _pools(service: ServiceRoute) -> Iterator[str]:
         for types in _types(pool.match.type):
             when = " ".join(part for part in (here, conditions, types) if part)
             yield f"http-request set-var(txn.pool) str({backend_name(pool.key)}) if {when}"
+
+
+def _canaries(service: ServiceRoute) -> Iterator[str]:
+    """Requests of a pool that are told by their headers go to the replicas of the new revision."""
+    for pool in service.pools:
+        if pool.canary_of is not None:
+            here = f"{{ var(txn.pool) -m str {_base(pool)} }}"
+            told = " ".join(
+                f"{{ req.fhdr({name}) -m str {' '.join(quoted(v) for v in values)} }}" for name, values in pool.only
+            )
+            yield f"http-request set-var(txn.pool) str({backend_name(pool.key)}) if {here} {told}"
+
+
+def _base(canary: PoolRoute) -> str:
+    return backend_name(pool_of(canary.key))
 
 
 def _conditions(match: Match) -> Iterator[str]:

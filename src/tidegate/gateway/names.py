@@ -35,7 +35,7 @@ def backend_name(key: PoolKey) -> str:
 
 def pools_map(snapshot: Snapshot) -> str:
     """The lines of the map from a service to the backend of its default pool."""
-    pools = (p.key for s in snapshot.services for p in s.pools if p.match is None)
+    pools = (p.key for s in snapshot.services for p in s.pools if p.match is None and p.canary_of is None)
     return "".join(f"{key.service} {backend_name(key)}\n" for key in sorted(pools))
 
 
@@ -74,7 +74,10 @@ def number_servers(snapshot: Snapshot, known: Mapping[str, int]) -> dict[str, in
 
 
 def _number_pool(pool: PoolRoute, known: Mapping[str, int]) -> dict[str, int]:
-    numbers = {s.replica: known[s.replica] for s in pool.servers if s.replica in known}
+    numbers: dict[str, int] = {}
+    for server in pool.servers:  # one that comes from a canary's backend may have a number that is taken here
+        if server.replica in known and known[server.replica] not in numbers.values():
+            numbers[server.replica] = known[server.replica]
     # Also the numbers of servers that are only now being taken away: the proxy has them until their requests are done.
     taken, free = set(known.values()), 1
     for server in pool.servers:

@@ -15,6 +15,18 @@ from tidegate.spec.resolve import PoolKey
 from tidegate.spec.service import Accepts, Match, Route
 from tidegate.spec.tls import ReplicaTls
 
+CANARY = "_canary"  # behind a pool's name; no pool of a manifest can be called so
+
+
+def canary_key(key: PoolKey) -> PoolKey:
+    """The route of the replicas that get only chosen requests of a pool."""
+    return PoolKey(key.service, f"{key.pool}{CANARY}")
+
+
+def pool_of(key: PoolKey) -> PoolKey:
+    """The pool that a route belongs to: itself, or the one it is the canary of."""
+    return PoolKey(key.service, key.pool.removesuffix(CANARY))
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -30,7 +42,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class PoolRoute:
-    """One pool: what it matches, its queue and its servers. Times in seconds; `success` is the share promised."""
+    """One pool: what it matches, its queue and its servers. Times in seconds; `success` is the share promised.
+
+    One with `canary_of` holds the replicas of a new revision that get only some requests of that pool, and all of
+    those: `only` says by which headers (name, values of which one will do) they are told.
+    """
 
     key: PoolKey
     match: Match | None
@@ -44,6 +60,8 @@ class PoolRoute:
     fallback: str | None = None
     tls: ReplicaTls | None = None
     success: float = 0.9995
+    canary_of: str | None = None
+    only: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

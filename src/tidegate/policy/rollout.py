@@ -50,7 +50,8 @@ class Step:
 
     `standing` has those of revisions that are not wanted marked stale. `held` replicas get no new requests though they
     are ready. `moves` are the phases it went through. New ones may be started in `clusters` now, best
-    first (None: anywhere); old ones of `leaving` go first, in that order.
+    first (None: anywhere); old ones of `leaving` go first, in that order. `canaries` get all requests with the headers
+    `only` and no others.
     """
 
     memory: RolloutMemory
@@ -63,6 +64,8 @@ class Step:
     look_again_at: float | None = None
     clusters: tuple[str, ...] | None = None
     leaving: tuple[str, ...] = ()
+    canaries: frozenset[str] = frozenset()
+    only: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def under_way(self) -> bool:
@@ -324,6 +327,16 @@ class _Walk:
         steps = zip(self._canary_counts(), self._rollout.canary.steps, strict=True)
         return next((step for count, step in steps if count == goal), None)
 
+    def _chosen(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The headers of the only requests that new replicas get in this step; empty: they take part in all.
+
+        Old ones are all still there then, so there must be room for the new ones beside them.
+        """
+        if self._strategy != "canary" or self.m.phase not in FORWARD or self.m.promoted:
+            return ()
+        goal, steps = self._goal(), zip(self._canary_counts(), self._rollout.canary.steps, strict=True)
+        return next((step.only for count, step in steps if count >= goal), ())
+
     def _watch_s(self) -> float:
         step = self._canary_step()
         pause_s = self._rollout.wavePauseSeconds if self.m.wave_ends else 0.0
@@ -389,6 +402,8 @@ class _Walk:
             reasons=self._reasons(),
             look_again_at=self._wake(),
             clusters=clusters_of(m.waves, m.wave) if forward and m.wave < len(m.waves) - 1 else None,
+            canaries=frozenset(s.id for s in self.facts.standing if self._is_new(s)) if self._chosen() else frozenset(),
+            only=self._chosen(),
             leaving=tuple(name for wave in m.waves[: m.wave + 1] for name in wave) if forward else (),
         )
 
@@ -401,7 +416,7 @@ class _Walk:
         if self._strategy == "blueGreen":
             return Split(main, wanted, self.m.stable, wanted, 2 * wanted, wanted, why)
         goal, done = self._goal(), self._done()
-        others = max(0, wanted - done - max(0, goal - done - surge))
+        others = wanted if self._chosen() else max(0, wanted - done - max(0, goal - done - surge))
         return Split(main, goal, self.m.stable, others, wanted + surge, wanted - unavailable, why)
 
     def _held(self) -> frozenset[str]:

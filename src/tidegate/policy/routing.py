@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import ReplicaMemory
 from tidegate.model.observed import ReplicaSeen, Verdict
-from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
+from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot, canary_key
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 from tidegate.spec.service import MediaService
 
 Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
+# Per pool: replicas of a new revision that get only requests with these headers.
+Canaries = dict[PoolKey, tuple[frozenset[str], tuple[tuple[str, tuple[str, ...]], ...]]]
 WEIGHT = 256  # of a replica that nothing was decided about
 
 
@@ -22,6 +24,7 @@ def snapshot(
     last: Mapping[str, str],
     held: frozenset[str] = frozenset(),
     weights: Mapping[str, int] | None = None,
+    canaries: Canaries | None = None,
 ) -> Snapshot:
     """The whole routing state.
 
@@ -32,7 +35,7 @@ def snapshot(
     pools: dict[str, list[PoolSpec]] = {}
     for pool in specs.pools:
         pools.setdefault(pool.key.service, []).append(pool)
-    how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)})
+    how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)}, canaries or {})
     return Snapshot.of(tuple(_service(s, pools[s.name], replicas, how) for s in specs.services))
 
 
@@ -44,6 +47,7 @@ class _How:
     held: frozenset[str]
     weights: Mapping[str, int]
     clusters: Mapping[str, int]
+    canaries: Canaries
 
 
 def _service(
@@ -55,13 +59,25 @@ def _service(
     return ServiceRoute(
         service=service.name,
         route=service.spec.route,
-        pools=tuple(_pool(pool, replicas.get(pool.key, ()), how) for pool in pools),
+        pools=tuple(r for pool in pools for r in _routes(_pool(pool, replicas.get(pool.key, ()), how), how)),
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
         accepts=service.spec.accepts,
         access=service.spec.access,
         media_by_url=service.spec.mediaByUrl,
     )
+
+
+def _routes(pool: PoolRoute, how: _How) -> tuple[PoolRoute, ...]:
+    """The pool, and before it the canary that takes some of its requests, while both have a replica that serves."""
+    names, only = how.canaries.get(pool.key, (frozenset(), ()))
+    apart = tuple(s for s in pool.servers if s.replica in names)
+    rest = tuple(s for s in pool.servers if s.replica not in names)
+    if not all(any(not s.draining for s in servers) for servers in (apart, rest)):
+        return (pool,)
+    key = canary_key(pool.key)
+    canary = replace(pool, key=key, match=None, servers=apart, fallback=None, canary_of=pool.key.pool, only=only)
+    return (canary, replace(pool, servers=rest))
 
 
 def _pool(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> PoolRoute:

@@ -68,7 +68,7 @@ def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = pro
     work.stop_drained()
     by_pool = work.by_pool()
     weights = work.balance(by_pool, plans)
-    shot = routing.snapshot(specs, by_pool, memory.addresses, frozenset(work.held), weights)
+    shot = routing.snapshot(specs, by_pool, memory.addresses, frozenset(work.held), weights, work.canaries)
     return work.finish(Plan(tuple(plans[p.key] for p in specs.pools), shot))
 
 
@@ -98,6 +98,7 @@ class _Work:
     orders: dict[PoolKey, tuple[str, ...]] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
     unremedied: dict[PoolKey, str] = field(default_factory=dict)
+    canaries: routing.Canaries = field(default_factory=dict)
 
     @staticmethod
     def of(specs: Specs, observed: Observed, memory: Memory) -> _Work:
@@ -303,6 +304,8 @@ class _Work:
         roll = rollout.advance(spec, pool.rollout, facts)
         self.pools[spec.key] = replace(pool, rollout=roll.memory)
         self.held |= roll.held
+        if roll.canaries:
+            self.canaries[spec.key] = (roll.canaries, roll.only)
         self.rollouts += roll.moves
         if roll.look_again_at is not None:
             self.wake.append(roll.look_again_at)

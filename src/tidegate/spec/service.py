@@ -204,11 +204,21 @@ class RollbackOn(Strict):
 
 
 class CanaryStep(Strict):
-    """One step of a canary: a share of the replicas, then a pause."""
+    """One step of a canary: a share of the replicas, then a pause. They get as many requests, or chosen ones."""
 
     weight: Ratio = Field(gt=0, description="share of the replicas that run the new revision: `5%`")
     pause: Seconds = Field(default=0.0, le=7 * 86400, description="how long it stays there, at least `watchSeconds`")
     manual: Flag = Field(default=False, description="then waits for `tidegate rollout resume`")
+    header: dict[HeaderName, HeaderValue] = Field(
+        default={}, description="they get the requests with all of these headers, and no others"
+    )
+    tenants: tuple[Name, ...] = Field(default=(), description="they get the requests of these tenants, and no others")
+
+    @property
+    def only(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Headers by which its requests are told, each with the values of which one will do; empty: all requests."""
+        headers = tuple((name.lower(), (value,)) for name, value in sorted(self.header.items()))
+        return (*headers, ("x-tidegate-tenant", self.tenants)) if self.tenants else headers
 
 
 class Canary(Strict):
@@ -283,7 +293,15 @@ class Rollout(Strict):
         return self
 
     @model_validator(mode="after")
-    def _each_cluster_in_one_wave(self) -> Rollout:
+    def _waves_and_chosen_requests(self) -> Rollout:
+        for i, step in enumerate(self.canary.steps if self.strategy == "canary" else ()):
+            if (
+                step.only
+                and self.surge_of(100) < count_of(step.weight, 100, up=True)
+                and isinstance(self.maxSurge, float)
+            ):
+                sentence = f"{step.weight:g} is above maxSurge {self.maxSurge:g}: the old replicas stay for all others"
+                raise fault(f"{sentence}. Lower it or raise maxSurge", "canary", "steps", i, "weight")
         named = [name for wave in self.waves if not isinstance(self.waves, str) for name in wave]
         for i, name in enumerate(named):
             if name in named[:i]:
