@@ -53,6 +53,8 @@ def free_ports(count: int) -> list[int]:
 class System:
     """Drives one control process in `folder`. Everything waits for conditions with a deadline."""
 
+    answers_within_s = 20.0
+
     def __init__(self, folder: Path, *manifests: dict[str, Any]) -> None:
         self.folder = folder
         self.state = folder / "state"
@@ -72,7 +74,7 @@ class System:
             self._command(*command), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._env()
         )
         log.close()
-        self.wait(lambda: self.status() is not None, 20, "the control process answers")
+        self.wait(lambda: self.status() is not None, self.answers_within_s, "the control process answers")
         return self
 
     def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tidegate.base.errors import SimulationError
 from tidegate.model.actions import Publish, Start, Stop
+from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.plan import Tick
 from tidegate.sim.faults import Fault
 from tidegate.sim.front import Front
@@ -34,7 +35,14 @@ def check(scene: Scene, repeat: str) -> None:
     Raises:
         SimulationError: names every breach and the command that repeats the run.
     """
-    breaches = [*_starts(scene), *_stops(scene), *_routing(scene), *_bounds(scene), *_capacity(scene)]
+    breaches = [
+        *_starts(scene),
+        *_stops(scene),
+        *_routing(scene),
+        *_bounds(scene),
+        *_capacity(scene),
+        *_rollouts(scene),
+    ]
     if breaches:
         told = "\n".join(f"  at second {scene.now:.3f}: {b}" for b in breaches)
         raise SimulationError(f"the simulated world broke:\n{told}\nRepeat it with:\n  {repeat}")
@@ -110,3 +118,24 @@ def _capacity(scene: Scene) -> Iterator[str]:
                     f"{cluster}: {used.get(name, 0.0):g} of {name} used and {amount:g} more started, "
                     f"capacity is {capacity.get(name, 0.0):g}"
                 )
+
+
+def _rollouts(scene: Scene) -> Iterator[str]:
+    """A rollout takes no ready replica away that is needed now, and starts no more than the surge allows."""
+    memory, specs = scene.decided.memory, {p.key: p for p in scene.specs.pools}
+    taken = {
+        t.key for t in scene.decided.transitions if t.before == "ready" and t.cause.startswith(("replaced", "rolled"))
+    }
+    started = {a.key for a in scene.decided.actions if isinstance(a, Start)}
+    for plan in scene.decided.plan.pools:
+        if plan.key not in specs or plan.key not in taken | started:
+            continue
+        rollout, wanted = specs[plan.key].service.rollout, plan.wanted
+        states = [m.state for m in memory.replicas.values() if m.key == plan.key]
+        missing = max(rollout.unavailable_of(wanted), 1)  # 1: without room to surge an old one goes first
+        if plan.key in taken and states.count(ReplicaState.READY) < wanted - missing:
+            yield f"{plan.key}: a rollout left {states.count(ReplicaState.READY)} ready replicas of {wanted} wanted"
+        alive = sum(s not in (ReplicaState.DRAINING, ReplicaState.GONE) for s in states)
+        most = 2 * wanted if rollout.strategy == "blueGreen" else wanted + max(1, rollout.surge_of(wanted))
+        if plan.key in started and alive > most:
+            yield f"{plan.key}: {alive} replicas alive after a start, {most} allowed for {wanted} wanted"

@@ -8,6 +8,7 @@
     - {at: 7h, for: 10m, failing-starts: {service: ocr, share: 50%}}
     - {at: 8h, for: 5m, blind: {}}
     - {at: 9h, upgrade: {service: ocr}}
+    - {at: 10h, upgrade: {service: ocr, bad: slow, factor: 3}}
     - {at: 9h, for: 1h, price: {cluster: here, factor: 2}}
     - {at: 9h, for: 1h, lie: {cluster: here, factor: 2}}
 
@@ -20,7 +21,7 @@
 | capacity | the cluster has `factor` times its capacity; what runs goes on |
 | failing-starts | that share of the replicas started meanwhile crash half-way through their start |
 | blind | the gateway does not answer the control plane; traffic flows |
-| upgrade | no fault: a new revision of the service is declared, as good as the one before |
+| upgrade | a new revision is declared, as good as the one before, or `bad`: `slow` by `factor`, or `never-ready` |
 | price | everything in the cluster costs `factor` times its price |
 | lie | the cluster says it has `factor` times its capacity; what it has no place for waits |
 """
@@ -52,6 +53,7 @@ class Where(Strict):
     count: int = Field(default=1, ge=1)
     factor: float = Field(default=2.0, ge=0)
     share: Ratio = 1.0
+    bad: Literal["", "slow", "never-ready"] = ""
 
 
 class Fault(Strict):

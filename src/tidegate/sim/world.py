@@ -69,6 +69,7 @@ class World:
         self.now = 0.0
         self._published: list[tuple[float, Snapshot]] = []
         self._struck: set[int] = set()
+        self.bad: dict[str, Fault] = {}  # by revision: how an upgrade has spoilt it
         self._furnish()
 
     def run(self, progress: Callable[[float], None] | None = None) -> Result:
@@ -132,6 +133,8 @@ class World:
         match action:
             case Start():
                 self.places.start(action, self.now, faults)
+                if action.revision in self.bad and self.bad[action.revision].where.bad == "never-ready":
+                    self.places.bodies[action.replica].startup_s = math.inf
             case Prepare():
                 self.places.prepare(action, self.now)
             case Stop() if not self.places.hidden(action.cluster, faults):
@@ -182,7 +185,7 @@ class World:
                 if fault.kind == "crash":
                     self._crash(fault)
                 elif fault.kind == "upgrade":
-                    self.declared = _upgraded(self.declared, fault.where.service or "")
+                    self._upgrade(fault)
                 elif fault.kind == "outage":
                     for body in self.places.alive(self.now):
                         if body.cluster == fault.where.cluster:
@@ -191,6 +194,12 @@ class World:
             for name in list(self.front.held):
                 self.front.slow_down(name, self._pace(name)[0])
         return [f for f in faults if f.on(self.now)]
+
+    def _upgrade(self, fault: Fault) -> None:
+        self.declared = _upgraded(self.declared, fault.where.service or "")
+        if fault.where.bad:
+            mine = (p for p in self.declared.pools if p.key.service == fault.where.service)
+            self.bad |= {p.revision: fault for p in mine}
 
     def _crash(self, fault: Fault) -> None:
         where = fault.where
@@ -248,6 +257,9 @@ class World:
             strikes = fault.where.service in (None, body.key.service) and fault.where.cluster in (None, body.cluster)
             if fault.kind == "slow" and fault.on(self.now) and strikes:
                 slow *= fault.where.factor
+        spoilt = self.bad.get(body.revision)
+        if spoilt is not None and spoilt.where.bad == "slow":
+            slow *= spoilt.where.factor
         cluster = self.places.clusters[body.cluster]
         return slow, round_trip_s(self.region, cluster, self.places.clusters.values(), {})
 
