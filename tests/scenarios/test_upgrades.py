@@ -58,7 +58,7 @@ def phase(world: World) -> RolloutPhase:
     faults,
     st.sampled_from([1, 2]),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_whatever_happens_a_rollout_ends_or_goes_back_and_breaks_no_law(
     bad: str, rollout: Any, rate: float, wrongs: Any, clusters: int
 ):

@@ -122,6 +122,8 @@ def _capacity(scene: Scene) -> Iterator[str]:
 
 def _rollouts(scene: Scene) -> Iterator[str]:
     """A rollout takes no ready replica away that is needed now, and starts no more than the surge allows."""
+    if any(scene.places.hidden(c, scene.faults) for c in scene.places.clusters):
+        return  # what cannot be seen may be gone: its place is filled elsewhere, and it is kept all the same
     memory, specs = scene.decided.memory, {p.key: p for p in scene.specs.pools}
     taken = {
         t.key for t in scene.decided.transitions if t.before == "ready" and t.cause.startswith(("replaced", "rolled"))
