@@ -157,7 +157,7 @@ def test_a_canary_by_header_gets_those_requests_and_no_others(live: System):
         for p in live.processes():
             if p.environ().get("TIDEGATE_REPLICA") == canary.id and "echo_service" in " ".join(p.cmdline()):
                 p.kill()
-        assert live.get(headers=headers).status_code == 200
+        live.wait(lambda: live.get(headers=headers).status_code == 200, 10, "the pool stands in")
         live.run("rollout", "resume", "echo")
         ended(live, "stable")
     assert clients.failures == []
