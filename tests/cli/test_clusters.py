@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from cli.running import run, running
+from tidegate.model.plan import ClusterWeight
 from tidegate.model.status import ClusterStatus
 from web.world import FakeControl, pool, replica, status
 
@@ -26,13 +28,23 @@ def test_clusters_shows_room_waiting_replicas_and_money() -> None:
     here = ClusterStatus(
         "here", "local", "gz", {"cpu": 8.0, "memory": 16 * gib}, {"cpu": 3.0, "memory": 2 * gib},
         zone="z1", replicas=3, pending=2, prices={"cpu": 0.03}, cost_per_hour=0.09,
+        quotas={"face-fusion": {"cpu": 4.0}}, distance_s=0.03,
     )  # fmt: skip
     lost = ClusterStatus("there", "local", "sh", healthy=False, detail="no answer within 2 s")
     faces = pool("face-fusion", [replica("face-fusion-1")])
     with running(FakeControl(status(faces, clusters=(here, lost)))) as state:
         table = run("clusters", "--state", str(state)).stdout
         data = json.loads(run("clusters", "--json", "--state", str(state)).stdout)
-    for part in ["gz/z1", "memory", "14 GiB", "0.03 per core", "0.09", "cannot be seen: no answer within 2 s"]:
+    for part in [
+        "gz/z1",
+        "memory",
+        "14 GiB",
+        "0.03 per core",
+        "0.09",
+        "face-fusion: cpu 4",
+        "30 ms",
+        "cannot be seen: no answer within 2 s",
+    ]:
         assert part in table
     assert (data[0]["pending"], data[1]["capacity"]) == (2, None)
 
@@ -63,3 +75,17 @@ def test_what_if_names_what_it_cannot_read(tmp_path: Path) -> None:
     result = run("plan", "-f", str(tmp_path), "--what-if", "cluster=c:down")
     assert (result.exit_code, "There are: a, b" in result.stderr) == (2, True)
     assert run("plan").exit_code == 2
+
+
+def test_explain_shows_the_three_parts_of_every_weight() -> None:
+    faces = replace(
+        pool("face-fusion", [replica("face-fusion-1")]),
+        weights=(
+            ClusterWeight("here", 0.8, 8, 1.0, 0.5, 0.1, 0.0),
+            ClusterWeight("there", 0.2, 4, 0.0, 1.0, None, 0.03),
+        ),
+    )
+    with running(FakeControl(status(faces))) as state:
+        told = run("explain", "face-fusion", "--state", str(state)).stdout
+    assert "here 80.0%: 8 slots, near for 100% of the calls, health 50%, 100 ms an answer without the way" in told
+    assert "there 20.0%: 4 slots, near for 0% of the calls, health 100%, 30 ms away" in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,8 +35,12 @@ def test_a_fleet_comes_to_rest_within_its_bounds_and_with_everything_placed_that
         assert list(fleet.overfull()) == []
         assert list(fleet.beyond_share()) == []
     fleet.settle()
+    assert not any(fleet.tick().busy_now for _ in range(4)), "an untouched world moves nothing"
     assert list(fleet.overfull()) == []
     assert list(fleet.beyond_share()) == []
+    assert fleet.last is not None
+    for plan in fleet.last.plan.pools:
+        assert not plan.weights or math.isclose(math.fsum(w.weight for w in plan.weights), 1)
     for pool in fleet.pending():
         assert fleet.fits_somewhere(pool) is None, f"{pool.key} is pending"
         if pool.placement.latencyClass == "interactive":

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.base.units import format_bytes, format_seconds
+from tidegate.base.units import format_bytes
 from tidegate.cli.output import clean
 from tidegate.model.outlook import Outlook, PoolOutlook
 from tidegate.model.status import ClusterStatus
@@ -26,7 +26,7 @@ def render(clusters: Sequence[ClusterStatus]) -> Table:
         table.add_column(name, overflow="fold")
     for cluster in clusters:
         whole = [cluster.name, cluster.runtime, f"{cluster.region}/{cluster.zone}" if cluster.zone else cluster.region]
-        rest = [str(cluster.replicas), str(cluster.pending), _health(cluster), format_seconds(cluster.distance_s)]
+        rest = [str(cluster.replicas), str(cluster.pending), _health(cluster), f"{1000 * cluster.distance_s:.3g} ms"]
         rest += [_prices(cluster.prices), f"{cluster.cost_per_hour:g}", _quotas(cluster.quotas)]
         amounts = [[n, *_amounts(n, a, (cluster.used or {}).get(n, 0.0))] for n, a in (cluster.capacity or {}).items()]
         for i, row in enumerate(amounts or [["-", "-", "-", "-"]]):

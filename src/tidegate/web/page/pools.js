@@ -80,9 +80,17 @@ class PoolView {
     return parts.join(", ");
   }
 
-  words({ reasons, phases }) {
+  words({ reasons, phases, weights, replicas }) {
     setText(this.reason, reasons.length ? sentence(reasons[0]) : "No decision yet.");
-    setText(this.others, [...reasons.slice(1, 3).map(sentence), this.startUp(phases || [])].join(" "));
+    setText(this.others, [...reasons.slice(1, 3).map(sentence), this.startUp(phases || []), this.balance(weights || [], replicas)].join(" "));
+  }
+
+  /** Which share each cluster is to get, of which three parts it is made, and which replicas get less than theirs. */
+  balance(weights, replicas) {
+    const parts = weights.map((w) => `${w.cluster} ${share(w.weight)} (${plural(w.slots, "slot")}, near for ${share(w.near)} of the calls, health ${share(w.health)})`);
+    const less = replicas.filter((r) => r.share_ratio < 1).map((r) => `${r.id} gets ${share(r.share_ratio)} of its share`);
+    const told = [...(weights.length > 1 ? [`Requests go to ${parts.join(", ")}.`] : []), ...(less.length ? [`${less.join(", ")}.`] : [])];
+    return told.join(" ");
   }
 
   /** How long the last starts took, phase by phase: 95 of 100 were not longer. */
