@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+from open_loop import free_port
+
 MODES = ("default", "haproxy")
 _START_S = 120.0
 
@@ -85,25 +88,34 @@ def running(mode: str, port: int, source: str, scratch: Path) -> Iterator[None]:
     script, log = scratch / f"ray-{mode}.py", scratch / f"ray-{mode}.log"
     script.write_text(_MAIN.format(port=port, source=source))
     variables = {"RAY_AUTH_MODE": "disabled", "RAY_SERVE_ENABLE_HA_PROXY": str(int(mode == "haproxy"))}
+    ports = {"RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()), "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port())}
     usage = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1))}
     with log.open("w") as out:
         process = subprocess.Popen(
             [environment(), script],
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **variables, **usage},
+            env={**os.environ, **variables, **ports, **usage},
             start_new_session=True,
         )
         try:
             _wait(process, log)
             yield
         finally:
-            process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, then end whatever it started and left."""
+    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    for one in started:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.kill()
+    process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
