@@ -6,6 +6,12 @@ Source: kubernetes/kubernetes, pkg/controller/podautoscaler/horizontal.go (`conv
 https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/: evaluated every 15 s, tolerance 10%, up by
 the larger of 4 pods and 100% per 15 s without a window, down by 100% per 15 s after 300 s at the highest
 recommendation.
+
+What differs. The original reads CPU of the metrics server, some 15 to 60 s old; here utilisation is the busy share of
+the slots over the last 15 s, which is kinder. It leaves out pods whose CPU was measured before they were ready, or
+while unready within the CPU initialization period (5 min); here a replica counts from the moment it is ready. No pod
+is ever without metrics, so the rules for missing ones do not arise. The tolerance with unready pods as idle, the
+refusal to turn the direction round, and stabilisation before rate limits are the original's.
 """
 
 from __future__ import annotations

@@ -3,6 +3,11 @@
 Source: knative/serving, pkg/autoscaler/scaling/autoscaler.go (`Scale`); defaults of
 config/core/configmaps/autoscaler.yaml: tick 2 s, stable window 60 s, panic window 10% of it, panic threshold 200%,
 target 70% of the container's concurrency, at most 1000 times more and half of the ready pods in one go.
+
+What differs. Concurrency is the mean of what runs and waits over each window, as the activator and the queue proxies
+would report it, without their delay of a second or two; a window that is not full yet is averaged over what there is,
+as in the original. Scaling to zero (`scale-to-zero-grace-period`, the activator's burst capacity) and
+`scale-down-delay` (0 by default) are left out.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ Source: ray-project/ray, python/ray/serve/autoscaling_policy.py (`replica_queue_
 (https://docs.ray.io/en/latest/serve/api/doc/ray.serve.config.AutoscalingConfig.html): 2 ongoing requests per replica,
 mean over 30 s, up after 30 s of wanting more, down after 600 s of wanting fewer, factors 1. The original counts loops
 of 0.1 s in a row; here the time since the wish began is kept, which is the same.
+
+What differs. It is asked every 5 s, so a delay may end up to 5 s late. Zero replicas (`downscale_to_zero_delay_s`) are
+left out. Requests wait in one queue, where the original's routers each choose a replica: kinder to it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ Source: skypilot-org/skypilot, sky/serve/autoscalers.py (`RequestRateAutoscaler`
 documented at https://docs.skypilot.co/en/stable/serving/autoscaling.html: requests of the last 60 s over
 `target_qps_per_replica`, rounded up, looked at every 20 s; up after 300 s of wanting more, down after 1200 s of
 wanting fewer.
+
+What differs. No spot instances with an on-demand fallback, and none of the shortcut from zero replicas (5 s between
+looks). Its users give `target_qps_per_replica` by hand; here it is the rate that keeps 70% of the slots busy, which
+takes knowing the service time.
 """
 
 from __future__ import annotations
