@@ -77,6 +77,13 @@ async def test_a_replica_that_only_fails_rests_while_the_others_serve(tmp_path: 
         assert statuses.count(200) >= 40
 
 
+async def test_the_only_replica_of_a_pool_answers_for_itself_however_often_it_fails(tmp_path: Path):
+    async with world(tmp_path) as here:
+        bad = await here.replica("bad", answer=failing)
+        await here.gateway.publish(face(bad.server()))
+        assert {(await here.client.get("/face")).status_code for _ in range(20)} == {500}
+
+
 async def test_a_large_request_that_every_replica_breaks_fails_once(tmp_path: Path):
     async with world(tmp_path) as here:
         broken = 0

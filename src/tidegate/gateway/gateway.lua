@@ -77,12 +77,12 @@ local rows, count = {}, 0
 
 local function server_of(txn)
   local backend, name = txn.f:be_name(), txn.f:srv_name()
-  return core.backends[backend].servers[name], backend .. "/" .. name
+  return core.backends[backend].servers[name], backend, name
 end
 
 local function rest_now(txn)
-  local server = server_of(txn)
-  if server ~= nil and txn.f:nbsrv() > 1 then
+  local server, backend = server_of(txn)
+  if server ~= nil and txn.f:nbsrv(backend) > 1 then
     server:check_force_down()
     return true
   end
@@ -90,12 +90,13 @@ local function rest_now(txn)
 end
 
 local function rest_failing(txn)
-  local server, key = server_of(txn)
+  local server, backend, name = server_of(txn)
   if server == nil then
     return
   end
   local stats = server:get_stats()
   local failed, answered = stats.hrsp_5xx, stats.hrsp_1xx + stats.hrsp_2xx + stats.hrsp_3xx + stats.hrsp_4xx
+  local key = backend .. "/" .. name
   local row = rows[key]
   if row == nil then
     -- Replicas come and go, their rows stay: begin anew now and then.
