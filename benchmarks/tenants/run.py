@@ -11,6 +11,7 @@ for a fifth of the capacity, the greedy one for ten times as much, so 2.2 times 
     shares    both as tenants of weight 1 and class normal
     low       the greedy one in the class `low`
     rate      the greedy one limited to half the capacity a second
+    upside    the greedy one in the class `high`, the modest one in `low`: it must not starve
 
 Per tenant: answered in time, as a share of what it sent; p50 and p95 of the answered ones, in mean service times;
 what it was refused. `goodput`: answers in time of both, as a share of the capacity.
@@ -30,7 +31,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -59,19 +60,21 @@ class Case:
     name: str
     greedy_load: float = 2.0
     rule: TenantRule | None = None
+    modest: TenantRule = TenantRule("modest", ("*",))
 
 
 @asynccontextmanager
-async def gateway(ports: list[int], within_s: float, rule: TenantRule | None) -> AsyncIterator[int]:
+async def gateway(ports: list[int], within_s: float, case: Case) -> AsyncIterator[int]:
     folder = Path(tempfile.mkdtemp(prefix="tg-ten-"))
     settings = GatewaySettings(
         folder, "127.0.0.1", free_port(), management_port=free_port(), threads=1, max_connections=9000, stop_grace_s=1.0
     )
     proxy = HaproxyGateway(settings)
     await proxy.start()
+    rule = case.rule
     if rule is not None:
         keys = tuple(AdmittedKey(n, n, hashlib.sha256(f"tgk_{n}".encode()).hexdigest()) for n in NAMES)
-        await proxy.admit(Admission((TenantRule("modest", ("*",)), rule), keys))
+        await proxy.admit(Admission((case.modest, rule), keys))
     servers = tuple(Server(f"r{i}", f"127.0.0.1:{p}", 1) for i, p in enumerate(ports))
     pool = PoolRoute(PoolKey("bench"), None, servers, 1, within_s, 64, 30.0, 60.0, within_s)
     access = None if rule is None else Access()
@@ -130,7 +133,7 @@ async def measure(case: Case, ports: list[int], a: argparse.Namespace) -> dict[s
     within_s, capacity = PROMISED_MEANS * a.mean, REPLICAS / a.mean
     loads = {"modest": 0.2 * capacity, "greedy": case.greedy_load * capacity}
     seconds = SETTLING_S + a.seconds
-    async with gateway(ports, within_s, case.rule) as port:
+    async with gateway(ports, within_s, case) as port:
         clients = {n: Client(port, "/bench", f"x-api-key: tgk_{n}\r\n") for n in NAMES}
         ends = await asyncio.gather(
             *(send(clients[n], loads[n], a.mean, seconds, SEED + i) for i, n in enumerate(NAMES))
@@ -169,6 +172,7 @@ async def main() -> None:
         Case("shares", rule=greedy),
         Case("low", rule=TenantRule("greedy", ("*",), priority="low")),
         Case("rate", rule=TenantRule("greedy", ("*",), rate_per_s=half, burst=round(half))),
+        Case("upside", rule=replace(greedy, priority="high"), modest=TenantRule("modest", ("*",), priority="low")),
     )
     rows = []
     with sleeping_replicas(REPLICAS) as ports:

@@ -324,6 +324,7 @@ def _backend(
     yield from retry_lines(service.retry, settings.retries)
     # Requests that wait for a first server are not in the proxy's queue, but they are in the backend.
     yield f"http-request set-var(txn.room) be_name,map_str_int({ROOMS_MAP},1000)"
+    yield from sharing.holder_lines(service)
     yield f"http-request set-var(txn.turn) be_name,map_str_int({TURNS_MAP},0)"
     # When those who wait now will have been served, at the measured pace: whole seconds, at least one.
     yield "http-request set-var(txn.again) queue,mul(txn.turn),div(1000000),add(1)"

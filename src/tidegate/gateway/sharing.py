@@ -1,7 +1,7 @@
 """Who is served first when requests wait, and how much of the queue one tenant may fill. Pure.
 
 Two rules, both by how many requests a tenant has in this pool, waiting or on a replica (`mine`), and by its pull: its
-weight, four times that for the class `high`, a quarter for `low`.
+weight, twice that for the class `high`, half for `low`.
 
 1. Room. A tenant may wait only while `mine` is less than 4 x pull x the places left in the queue (dynamic thresholds,
    A. K. Choudhury and E. L. Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). Alone, a tenant of weight 1 fills
@@ -22,9 +22,13 @@ from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 SHARES_TABLE = "shares"
 SHARE_FULL = Answer(503, "share_full", "This tenant has too many requests waiting here. Try again later.", 1)
 
-# Pulls are whole numbers in quarters, so 4 x pull is the pull in quarters.
-_QUARTERS = {"high": 16, "normal": 4, "low": 1}
+# Pulls are whole numbers, in halves.
+_HALVES = {"high": 4, "normal": 2, "low": 1}
+# Places a tenant of pull 1 may have for each free one.
+_PER_FREE_PLACE = 4
 _SPREAD = 2
+# Who has less than an eighth of the places may use a quarter more of them.
+_LITTLE, _BEYOND = 8, 4
 _COUNTER = 3
 _HEAD_START = 1 / 8
 # HAProxy takes offsets of up to 2^19 milliseconds.
@@ -87,6 +91,20 @@ def told_lines() -> Iterator[str]:
     yield "http-request set-header x-tidegate-tenant %[var(txn.who)] if { var(txn.who) -m found }"
 
 
+def holder_lines(service: ServiceRoute) -> Iterator[str]:
+    """For a pool's backend, behind the line that sets `txn.room` and before it is used.
+
+    When the pace drops, so does the room, and the queue is full of those who came before. Who holds little gets in all
+    the same, up to a quarter beyond.
+    """
+    if guarded(service):
+        yield "http-request set-var-fmt(txn.holder) %[var(txn.who)]@%[be_name]"
+        yield f"http-request set-var(txn.mine) var(txn.holder),table_conn_cur({SHARES_TABLE})"
+        little = f"{{ var(txn.mine),mul({_LITTLE}),sub(txn.room) -m int lt 0 }}"
+        yield f"http-request set-var(txn.beyond) var(txn.room),div({_BEYOND}),add(1) if {little}"
+        yield f"http-request set-var(txn.room) var(txn.room),add(txn.beyond) if {little}"
+
+
 def room_lines(service: ServiceRoute, pool: PoolRoute) -> Iterator[str]:
     """For a pool's backend, behind the lines that set `txn.room`."""
     if not shared(service):
@@ -107,18 +125,15 @@ def _fair(within_ms: int) -> Iterator[str]:
     yield "http-request set-var(txn.pull) int(1)"
     yield "http-request set-var(txn.pull) var(txn.rules),field(5,:),add(0) if { var(txn.rules) -m found }"
     for word, number in CLASSES.items():
-        if _QUARTERS[word] > 1:
-            times = f"var(txn.pull),mul({_QUARTERS[word]})"
+        if _HALVES[word] > 1:
+            times = f"var(txn.pull),mul({_HALVES[word]})"
             yield f"http-request set-var(txn.pull) {times} if {{ var(txn.class) -m int eq {number} }}"
-    yield "http-request set-var-fmt(txn.holder) %[var(txn.who)]@%[be_name]"
-    yield f"http-request set-var(txn.mine) var(txn.holder),table_conn_cur({SHARES_TABLE})"
     yield "http-request set-var(txn.waiting) queue"
     yield "http-request set-var(txn.waiting) be_conn,sub(1) if { nbsrv eq 0 }"
-    yield "http-request set-var(txn.may) var(txn.room),sub(txn.waiting),mul(txn.pull)"
+    yield f"http-request set-var(txn.may) var(txn.room),sub(txn.waiting),mul(txn.pull),mul({_PER_FREE_PLACE // 2})"
     too_much = "{ var(txn.mine) -m int gt 0 } { var(txn.mine),sub(txn.may) -m int ge 0 }"
     yield f"http-request return {returned(SHARE_FULL)} if {{ var(txn.waiting) -m int gt 0 }} {too_much}"
     yield f"http-request track-sc{_COUNTER} var(txn.holder) table {SHARES_TABLE}"
-    # Pulls are in quarters, so four times the spread.
     yield "http-request set-var(txn.places) var(txn.room),mul(txn.pull)"
-    late = f"var(txn.mine),mul({4 * _SPREAD * within_ms}),div(txn.places)"
+    late = f"var(txn.mine),mul({2 * _SPREAD * within_ms}),div(txn.places)"
     yield f"http-request set-var(txn.offset) {late} if {{ var(txn.places) -m int gt 0 }}"
