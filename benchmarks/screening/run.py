@@ -164,12 +164,12 @@ def shoot(process: psutil.Process, port: int, script: Path, seconds: int, connec
     return Shot(per_s, spent * 1e6 / done)
 
 
-def measure(rounds: int, seconds: int, connections: int) -> list[Row]:
+def measure(rounds: int, seconds: int, connections: int, only: str | None = None) -> list[Row]:
     """All rows; the proxies take turns in every round."""
     binary, replica = find(), free_port()
     ports = {"without": free_port(), "with": free_port()}
     shots: dict[tuple[str, str], list[Shot]] = {}
-    sent = requests()
+    sent = {kind: one for kind, one in requests().items() if only in (None, kind)}
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         stack.enter_context(haproxy(binary, folder, "replica", REPLICA.format(port=replica), replica))
@@ -185,9 +185,10 @@ def measure(rounds: int, seconds: int, connections: int) -> list[Row]:
             path, scripts[kind] = folder / f"{kind}.body", folder / f"{kind}.lua"
             path.write_bytes(body)
             scripts[kind].write_text(WRK.format(body=path, content_type=content_type))
-        for _ in range(rounds):
+        for number in range(rounds):
             for kind in sent:
-                for mode, port in ports.items():
+                # Whoever comes second finds a warmer machine or a busier one: each is first in every other round.
+                for mode, port in sorted(ports.items(), reverse=bool(number % 2)):
                     shot = shoot(processes[mode], port, scripts[kind], seconds, connections)
                     shots.setdefault((kind, mode), []).append(shot)
     return [row(kind, len(body), shots[kind, "without"], shots[kind, "with"]) for kind, (body, _) in sent.items()]
@@ -214,9 +215,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="length of one measurement")
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--only", choices=("raw", "multipart", "json", "form"), help="one way of sending")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = measure(options.rounds, options.seconds, options.connections)
+    rows = measure(options.rounds, options.seconds, options.connections, options.only)
     if options.json:
         print(json.dumps([asdict(one) for one in rows], indent=2))
         return

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from gateway.screen.corpus import family, sound
+from gateway.screen.corpus import family
+from gateway.screen.making import sound
 from gateway.screen.test_hostile import FORM, jpeg, png, screened
 from gateway.screen.wrapping import multipart, part
 
@@ -147,6 +148,45 @@ def test_of_several_sizes_the_largest_counts(name):
     assert (screened(data).refusal, screened(data).pixels) == (None, pixels)
 
 
+def grid(rows: int, columns: int, width: int, height: int) -> bytes:
+    return struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)
+
+
+def phone_heic(turns: int, told: tuple[int, int] = (4032, 3024)) -> bytes:
+    """Tiles of 512 x 512, a grid of them that is the primary item, and a turn, as phones write them."""
+    entries = [full(b"infe", struct.pack(">HH", n, 0) + b"hvc1\0") for n in (1, 2)] + [
+        full(b"infe", struct.pack(">HH", 49, 0) + b"grid\0")
+    ]
+    for k, one in enumerate(entries):
+        entries[k] = one[:8] + b"\2" + one[9:]  # version 2
+    properties = box(
+        b"ipco",
+        full(b"ispe", struct.pack(">II", 512, 512)),
+        full(b"ispe", struct.pack(">II", 4032, 3024)),
+        box(b"irot", bytes([turns])),
+    )
+    links = struct.pack(">IHBBHBBHBBB", 3, 1, 1, 1, 2, 1, 1, 49, 2, 2, 3)
+    places = struct.pack(">BBHHHHHII", 0x44, 0, 1, 49, 1, 0, 1, 0, 8)
+    meta = full(
+        b"meta",
+        full(b"pitm", struct.pack(">H", 49)),
+        full(b"iinf", struct.pack(">H", 3), *entries),
+        box(b"iprp", properties, full(b"ipma", links)),
+        box(b"idat", grid(6, 8, *told)),
+        box(b"iloc", b"\1\0\0\0" + places),
+    )
+    return heic(meta, box(b"mdat", bytes(600)))
+
+
+def test_a_grid_of_tiles_is_as_large_as_the_whole_and_turned():
+    sizes = [(f.width, f.height, f.refusal) for f in (screened(phone_heic(turns)) for turns in (0, 1))]
+    assert sizes == [(4032, 3024, None), (3024, 4032, None)]
+
+
+def test_a_grid_that_states_more_than_its_item_is_as_large_as_it_states():
+    assert screened(phone_heic(0, told=(20_000, 16_000))).pixels == 320_000_000
+
+
 def test_times_that_pass_64_bits_together_are_long():
     times = struct.pack(">II", HUGE, 2**31 - 1) * 3
     assert screened(movie(track(times=times))).seconds > 1e9
@@ -193,6 +233,11 @@ def test_aac_packets_count_whatever_the_times_of_an_mp4_say():
 def test_a_codec_that_only_a_decoder_could_check_is_judged_by_its_bytes():
     facts = screened(wav((0x55, 2, 44100, 10**9, 1, 0)))
     assert (facts.known, facts.seconds) == (False, 8.0)
+
+
+def test_a_png_that_was_damaged_as_text_is_none():
+    damaged = png(1, 1).replace(b"\r\n\x1a\n", b"\n\x1a\n\0", 1)
+    assert (screened(damaged).type, screened(damaged).known) == ("unknown", False)
 
 
 def test_a_narrow_page_has_its_longest_side():

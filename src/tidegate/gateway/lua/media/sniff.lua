@@ -98,6 +98,9 @@ function sniff.name(src)
   end
   local four = head:sub(1, 4)
   local box = SECOND_FOUR[head:sub(5, 8)]
+  if four == "\x89PNG" and head:sub(5, 8) ~= "\r\n\x1A\n" then -- damaged on its way as text: no decoder takes it for a PNG
+    return nil
+  end
   local found = head:byte(1) == 0 and box or FOUR[four] or box or FORMS[four] and FORMS[four][head:sub(9, 12)]
   if found then
     return found
