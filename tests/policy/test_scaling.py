@@ -153,3 +153,23 @@ def test_a_preview_says_what_it_would_want():
     auto, preview = told("auto"), told("preview")
     assert auto.ready > preview.ready
     assert f"preview: would want {auto.ready} instead of " in preview.said
+
+
+def test_a_pool_that_may_not_grow_says_what_is_lost():
+    world = busy_pool(maxReplicas=5)
+    assert "maxReplicas is 5: about 1" in world.said  # 12 busy slots, 10 there: at least 16.7% wait in vain
+    assert "wait in vain" in world.said
+    assert "wait in vain" not in busy_pool().said
+
+
+def test_a_service_that_jumps_faster_than_it_starts_is_told_its_prices():
+    world = PoolWorld(
+        pool(concurrency=2, promise={"within": "5s", "success": "99.95%"}, scaling={"maxReplicas": 500}),
+        startup_s=120.0,
+    )
+    for _ in range(20):  # ten minutes of six times the load, out of nothing, every hour
+        world.until(3000, 10, **served(5, 10))
+        world.until(600, 10, **served(30, 10))
+    assert "price: this service jumps faster than it starts: 99.95%" in world.said
+    assert "times the busy replicas" in world.said
+    assert "spare on average" in world.said

@@ -19,12 +19,13 @@ ENOUGH_S = 6 * 3600.0  # figures from less traffic than this are not worth telli
 class Price:
     """The cheapest way to answer `success` of the requests in time, None where no candidate did.
 
-    `times_busy` is replica time paid over replica time busy; `floor` the replicas kept in any case; `best` the share
-    that was reached.
+    `times_busy` is replica time paid over replica time busy; `spare` the replicas that were not busy, on average;
+    `floor` the replicas kept in any case; `best` the share that was reached.
     """
 
     success: float
     times_busy: float | None
+    spare: float
     floor: int
     best: float
 
@@ -43,9 +44,10 @@ def _price(memory: RiskMemory, needs: Needs, success: float) -> Price:
     best = max(range(len(memory.lost)), key=lambda i: -memory.lost[i])
     reached = 1.0 - memory.lost[best] / memory.offered
     if not able:
-        return Price(success, None, _floor(memory, needs, best), reached)
+        return Price(success, None, 0.0, _floor(memory, needs, best), reached)
     cheapest = min(able, key=lambda i: memory.cost[i])
-    return Price(success, memory.cost[cheapest] / busy_s, _floor(memory, needs, cheapest), reached)
+    paid_s = memory.cost[cheapest]
+    return Price(success, paid_s / busy_s, (paid_s - busy_s) / memory.seconds, _floor(memory, needs, cheapest), reached)
 
 
 def _floor(memory: RiskMemory, needs: Needs, index: int) -> int:
@@ -55,7 +57,8 @@ def _floor(memory: RiskMemory, needs: Needs, index: int) -> int:
 def sentence(found: tuple[Price, ...]) -> str:
     """The prices in words.
 
-    "99.95% costs 4.1 times the busy replicas, with never less than 9; 99.5% costs 1.9 times, with never less than 3"
+    "99.95% costs 4.1 times the busy replicas (18.6 spare on average, never less than 9 in all); 99.5% costs 1.9 times
+    the busy replicas (5.4 spare on average)"
     """
     return "; ".join(_words(p) for p in found)
 
@@ -64,5 +67,5 @@ def _words(price: Price) -> str:
     share = f"{price.success * 100:.6g}%"
     if price.times_busy is None:
         return f"{share} was out of reach ({price.best:.2%} at best)"
-    floor = f", with never less than {price.floor}" if price.floor else ""
-    return f"{share} costs {price.times_busy:.2g} times the busy replicas{floor}"
+    floor = f", never less than {price.floor} in all" if price.floor else ""
+    return f"{share} costs {price.times_busy:.2g} times the busy replicas ({price.spare:.1f} spare on average{floor})"

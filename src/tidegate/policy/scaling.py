@@ -15,7 +15,7 @@ from tidegate.base.units import format_seconds
 from tidegate.model.observed import PoolLoad
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import DemandMemory, ScaleInput, ScaleMemory, ScaleResult
-from tidegate.policy import demand, forecast, price, recent_errors, risk, schedule, staffing, tracking
+from tidegate.policy import demand, forecast, impatience, price, recent_errors, risk, schedule, staffing, tracking
 from tidegate.policy.stability import Steadied, steady
 from tidegate.spec.resolve import PoolSpec
 from tidegate.spec.scaling import Target
@@ -27,6 +27,7 @@ HPA_DOWN_WINDOW_S = 300.0
 DOWN_WINDOW_MAX_S = 30.0  # a replica is not given back for a dip shorter than a quarter start-up time, at most this
 EVIDENCE_S = 60.0  # nothing is given back before so much was measured: a restart without memory, an adopted service
 EVIDENCE_UNKNOWN_S = 600.0  # the same while the service time is not known
+DEAR_MARGIN = 4.0  # from this margin on the user is told what the promise costs, and what lesser ones would
 # What the imagined pools, which live in bins, cannot see of the queue's fluctuation is added as Erlang's formula has
 # it: all of it when the promise leaves no room for waiting, none when it leaves a bin or five service times.
 SEEN_SERVICES = 5.0
@@ -39,6 +40,8 @@ class _Proposal:
     wanted: int
     reasons: tuple[Reason, ...]
     idle: bool = False
+    needs: risk.Needs | None = None
+    busy: float = 0.0  # slots, of a proposal by promise
 
 
 def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
@@ -242,13 +245,13 @@ def _promised(
     if floor > slots:
         text += f"; kept at {share:.0%} of the recent peak"
     reasons.append(Reason("promise", text, wanted))
-    if share > 0:
+    if share > 0 or margin >= DEAR_MARGIN:
         told = price.sentence(price.prices(memory.risk, needs))
         reasons.append(Reason("price", f"this service jumps faster than it starts: {told or 'too early to say more'}"))
     alone = staffing.staff(0.0, needs.mean_s, needs.cv, promise.within, promise.success)
     if not alone.kept:
         reasons.append(Reason("promise", _impossible(inp.spec, needs, alone.reachable), wanted, "promise.within"))
-    return _Proposal(wanted, tuple(reasons))
+    return _Proposal(wanted, tuple(reasons), needs=needs, busy=busy)
 
 
 def _impossible(spec: PoolSpec, needs: risk.Needs, reachable: float) -> str:
@@ -301,7 +304,8 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
         reasons = (*reasons, Reason("schedule", text, windows.floor, "minReplicas"))
     elif bounded != proposal.wanted:
         bound = "minReplicas" if bounded > proposal.wanted else "maxReplicas"
-        reasons = (*reasons, Reason("bounds", f"{proposal.wanted} wanted, {bound} is {bounded}", bounded, bound))
+        text = f"{proposal.wanted} wanted, {bound} is {bounded}{_lost_below(proposal, bounded)}"
+        reasons = (*reasons, Reason("bounds", text, bounded, bound))
     if measured and bounded < current and not (proposal.idle or _evident(inp, memory)):
         bounded = min(current, high)
         text = f"only {format_seconds(memory.measured_s)} measured yet, too little to give back: stay at {bounded}"
@@ -311,6 +315,15 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
     wakes = [t for t in (held.look_again_at, windows.look_again_at) if t is not None and t > inp.at]
     kept = replace(memory, wanted=wanted, stability=held.memory)
     return ScaleResult(wanted, kept, (*reasons, *held.reasons), min(wakes, default=None))
+
+
+def _lost_below(proposal: _Proposal, bounded: int) -> str:
+    """What it means that a pool may not be as large as its promise needs."""
+    needs = proposal.needs
+    if needs is None or bounded >= proposal.wanted:
+        return ""
+    lost = impatience.gives_up(bounded * needs.concurrency, proposal.busy, needs.mean_s, needs.within_s)
+    return f": about {lost:.1%} of the requests will wait in vain" if lost > 1.0 - needs.success else ""
 
 
 def _evident(inp: ScaleInput, memory: ScaleMemory) -> bool:
