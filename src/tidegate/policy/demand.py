@@ -61,7 +61,7 @@ def service(memory: DemandMemory, within_s: float) -> Service:
 
 def take_in(memory: DemandMemory, load: PoolLoad) -> tuple[DemandMemory, tuple[Bin, ...]]:
     """Add a load that was not seen before; returns the bins it completes, oldest first."""
-    memory = _served(memory, load)
+    served, service_s, service_s2 = _served(memory, load)
     start = load.at - max(load.interval_s, 1e-6)
     bin_at = memory.bin_at
     if bin_at is None:
@@ -79,7 +79,8 @@ def take_in(memory: DemandMemory, load: PoolLoad) -> tuple[DemandMemory, tuple[B
         done.append(Bin(end, length, arrivals, covered))
         arrivals = covered = 0.0
         bin_at = end
-    return replace(memory, bin_at=bin_at, arrivals=arrivals, covered_s=covered), tuple(done)
+    kept = DemandMemory(bin_at, arrivals, covered, served, service_s, service_s2, memory.bank)
+    return kept, tuple(done)
 
 
 def _bins(bin_at: float, start: float, until: float) -> Iterator[tuple[float, float]]:
@@ -93,15 +94,15 @@ def _bins(bin_at: float, start: float, until: float) -> Iterator[tuple[float, fl
         yield bin_at, BIN_S
 
 
-def _served(memory: DemandMemory, load: PoolLoad) -> DemandMemory:
+def _served(memory: DemandMemory, load: PoolLoad) -> tuple[float, float, float]:
+    """Requests served, and the sums of their service times and of the squares, with those of `load`."""
     if not load.finished:
-        return memory
+        return memory.served, memory.service_s_sum, memory.service_s2_sum
     keep = min(1.0, SERVED_MAX / (memory.served + load.finished))
-    return replace(
-        memory,
-        served=(memory.served + load.finished) * keep,
-        service_s_sum=(memory.service_s_sum + load.service_s_sum) * keep,
-        service_s2_sum=(memory.service_s2_sum + load.service_s2_sum) * keep,
+    return (
+        (memory.served + load.finished) * keep,
+        (memory.service_s_sum + load.service_s_sum) * keep,
+        (memory.service_s2_sum + load.service_s2_sum) * keep,
     )
 
 

@@ -16,7 +16,6 @@ Related: exponentially weighted volatility, Longerstaey and Spencer, RiskMetrics
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from tidegate.model.scaling import ErrorMemory
 from tidegate.policy.tracking import Outlook
@@ -59,4 +58,4 @@ def widened(memory: ErrorMemory, ahead: Outlook, unit: float) -> Outlook:
     if memory.square <= 0.0:
         return ahead
     late = math.sqrt(memory.square) * max(ahead.now, IDLE * unit) ** POWER
-    return replace(ahead, spread=math.hypot(ahead.spread, late))
+    return Outlook(ahead.now, ahead.then, math.hypot(ahead.spread, late))

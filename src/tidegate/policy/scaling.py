@@ -44,6 +44,15 @@ class _Proposal:
     busy: float = 0.0  # slots, of a proposal by promise
 
 
+@dataclass(frozen=True, slots=True)
+class _More:
+    """What a proposal by promise takes in besides the outlook: slots for the queue, a surprise, what was foretold."""
+
+    waiting: float
+    sudden: bool
+    said: tuple[Reason, ...]
+
+
 def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
     """Decide for one pool; called at any interval, with the memory that the last call returned."""
     there = inp.ready + len(inp.starting_ages_s)
@@ -145,7 +154,8 @@ def _with_spare(inp: ScaleInput, needs: risk.Needs, ahead: tracking.Outlook) -> 
     spare = staffing.margin(busy, needs.mean_s, needs.cv, promise.within, promise.success)
     room = needs.within_s - 2.0 * needs.mean_s
     unseen = 1.0 - room / max(demand.BIN_S, SEEN_SERVICES * needs.mean_s)
-    return replace(needs, spare=spare * min(1.0, max(0.0, unseen)))
+    spare *= min(1.0, max(0.0, unseen))
+    return risk.Needs(needs.mean_s, needs.cv, needs.concurrency, spare, needs.within_s, needs.success, needs.startup_s)
 
 
 # -- what is asked for -------------------------------------------------------------------------------------------------
@@ -184,11 +194,12 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
             higher = replace(ahead, then=max(ahead.then, expected.then))
         ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs)
     ahead = recent_errors.widened(memory.errors, ahead, unit)
-    proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, waiting, sudden is not None)
-    if higher.then > ahead.then:
-        would = _promised(inp, higher, _with_spare(inp, needs, higher), memory, waiting, sudden is not None)
-        said = (*_previewed(inp, proposal.wanted, would.wanted), *said)
-    return replace(proposal, reasons=(*proposal.reasons, *said))
+    more = _More(waiting, sudden is not None, said)
+    proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, more)
+    if higher.then <= ahead.then:
+        return proposal
+    would = _promised(inp, higher, _with_spare(inp, needs, higher), memory, more)
+    return replace(proposal, reasons=(*proposal.reasons, *_previewed(inp, proposal.wanted, would.wanted)))
 
 
 def _previewed(inp: ScaleInput, wanted: int, would: int) -> tuple[Reason, ...]:
@@ -221,20 +232,20 @@ def _backlog_slots(inp: ScaleInput, load: PoolLoad, needs: risk.Needs) -> float:
 
 
 def _promised(
-    inp: ScaleInput, ahead: tracking.Outlook, needs: risk.Needs, memory: ScaleMemory, waiting: float, sudden: bool
+    inp: ScaleInput, ahead: tracking.Outlook, needs: risk.Needs, memory: ScaleMemory, more: _More
 ) -> _Proposal:
     margin, share = risk.CANDIDATES[memory.risk.chosen]
     busy = max(ahead.now, ahead.then) * needs.mean_s
-    slots = risk.slots(ahead, margin, needs) + waiting
+    slots = risk.slots(ahead, margin, needs) + more.waiting
     floor = share * memory.risk.peak
     wanted = max(1, math.ceil(max(slots, floor) / needs.concurrency - 1e-9))
     rate = max(ahead.now, ahead.then)
     when = f"in {format_seconds(inp.startup_s)}" if ahead.then >= ahead.now else "now"
     text = f"{rate:.3g} requests/s {when} x {needs.mean_s:.3g} s = {busy:.1f} busy slots"
-    if sudden:
+    if more.sudden:
         text = f"more arrives than expected; {text}"
-    if waiting > 0:
-        text += f", {waiting:.1f} more to work off the queue"
+    if more.waiting > 0:
+        text += f", {more.waiting:.1f} more to work off the queue"
     reasons = [Reason("demand", text, math.ceil(busy / needs.concurrency))]
     promise = inp.spec.promise
     text = (
@@ -251,7 +262,7 @@ def _promised(
     alone = staffing.staff(0.0, needs.mean_s, needs.cv, promise.within, promise.success)
     if not alone.kept:
         reasons.append(Reason("promise", _impossible(inp.spec, needs, alone.reachable), wanted, "promise.within"))
-    return _Proposal(wanted, tuple(reasons), needs=needs, busy=busy)
+    return _Proposal(wanted, (*reasons, *more.said), needs=needs, busy=busy)
 
 
 def _impossible(spec: PoolSpec, needs: risk.Needs, reachable: float) -> str:
