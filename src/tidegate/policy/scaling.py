@@ -198,6 +198,7 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
     proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, more)
     if higher.then <= ahead.then:
         return proposal
+    higher = replace(ahead, then=higher.then)
     would = _promised(inp, higher, _with_spare(inp, needs, higher), memory, more)
     return replace(proposal, reasons=(*proposal.reasons, *_previewed(inp, proposal.wanted, would.wanted)))
 
