@@ -355,6 +355,8 @@ class _Work:
         """Begin to move one replica to a cluster that is better for it, when one has had room for a while."""
         if len({s.memory.cluster for s in standing} | set(choice.order)) < 2:
             return
+        if any(s.memory.cluster in self.room.unseen for s in standing):
+            return  # what cannot be seen is not moved away for that, and its room may come back
         startup_s = lifecycle.startup_p95_s(self.pools[spec.key].startups_s, STARTUP_GUESS_S)
         move = moves.reclaim(
             spec,
