@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from report.story import WINDOW, T, entries, load, specs
-from tidegate.model.journal import Entry
+from tidegate.model.journal import Entry, Kind
+from tidegate.model.lifecycle import PHASES
+from tidegate.report.durations import phases
 from tidegate.report.loads import intervals, peak_arrivals_per_s, rate_points
 from tidegate.report.measure import report
 from tidegate.report.values import Case, Window
@@ -100,3 +102,12 @@ def test_nothing_is_made_up_for_a_gap():
     seen = intervals([load("default", 600, 60), load("default", 3000, 60)], T, T + 3600)
     points = rate_points(seen, T)
     assert points == ((0, 0.1), (600, 0.1), (600, 0), (2400, 0), (2400, 0.1), (3000, 0.1))
+
+
+def test_the_phases_of_starts_are_told_by_their_95th_percentile():
+    took = [(0.1, 5.0, 1.0, 0.2, 0.0, 0.05), (0.2, 6.0, 1.0, 0.2, 0.0, 0.05)]
+    entries = [Entry(100.0 + i, Kind.PHASE, "ocr", "default", data={"phases_s": list(t)}) for i, t in enumerate(took)]
+    other = Entry(101.0, Kind.PHASE, "ocr", "default", data={"phases_s": []})  # the step of a stop
+    found = phases([*entries, other], 0.0, 200.0)
+    assert found.p95_s() == dict(zip(PHASES, took[1], strict=True))
+    assert phases(entries, 0.0, 50.0).p95_s() == {}

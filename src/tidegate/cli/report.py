@@ -85,7 +85,7 @@ def collect(
     # The window ends with its last entry, which `until` of the journal would leave out.
     past_end = window.until + 1e-3
     entries: list[Entry] = list(journal.scan(kind=_LIVES, service=service, until=past_end))
-    entries += journal.scan(kind=Kind.LOAD, service=service, since=window.since, until=past_end)
+    entries += journal.scan(kind=(Kind.LOAD, Kind.PHASE), service=service, since=window.since, until=past_end)
 
     def play(spec: PoolSpec, case: Case, starts: Starts, price_per_h: float | None) -> tuple[Other, ...]:
         found = [played(name, spec, case, starts, price_per_h) for name in against]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from tidegate.model.journal import Entry, Kind
+from tidegate.model.lifecycle import PHASES
 from tidegate.report.lives import Life, is_start, ready_steps
 
 
@@ -40,6 +41,28 @@ class Durations:
         ordered = sorted(self.ended_s)
         p50, p95 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95))
         return Spread(len(ordered), p50, p95, ordered[-1], self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Starts that are complete: seconds of each of `PHASES`."""
+
+    took_s: tuple[tuple[float, ...], ...] = ()
+
+    def __add__(self, other: Phases) -> Phases:
+        return Phases(self.took_s + other.took_s)
+
+    def p95_s(self) -> dict[str, float]:
+        """Of each phase by nearest rank, in order; empty when no start was measured."""
+        columns = zip(*self.took_s, strict=True)
+        named = dict(zip(PHASES, columns, strict=False))
+        return {name: sorted(took)[math.ceil(0.95 * len(took)) - 1] for name, took in named.items()}
+
+
+def phases(entries: Sequence[Entry], since: float, until: float) -> Phases:
+    """The phases of the starts that ended in the window."""
+    told = (e.data.get("phases_s") for e in entries if e.kind == Kind.PHASE and since <= e.at < until)
+    return Phases(tuple(tuple(float(s) for s in took) for took in told if took and len(took) == len(PHASES)))
 
 
 def scale_outs(decisions: Sequence[Entry], of: Sequence[Life], since: float, until: float) -> Durations:

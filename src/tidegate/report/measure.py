@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tidegate.model.journal import Entry
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.report import durations, loads, others
-from tidegate.report.durations import Durations
+from tidegate.report.durations import Durations, Phases
 from tidegate.report.lives import ALIVE, Life, lives
 from tidegate.report.loads import Traffic
 from tidegate.report.price import price_of
@@ -80,6 +80,7 @@ class _Parts:
     scale_out: Durations = Durations()
     start_up: Durations = Durations()
     upgrade: Durations = Durations()
+    phases: Phases = Phases()
 
     def __add__(self, other: _Parts) -> _Parts:
         return _Parts(*(getattr(self, name) + getattr(other, name) for name in _Parts.__slots__))
@@ -111,6 +112,7 @@ def _parts(
         scale_out=durations.scale_outs(decisions, of, since, until),
         start_up=durations.start_ups(of, since, until),
         upgrade=durations.upgrades(decisions, starts, of, since, until),
+        phases=durations.phases(entries, since, until),
     )
 
 
@@ -136,5 +138,6 @@ def _measured(service: str, pool: str, parts: _Parts, window: Window) -> Measure
         scale_out=parts.scale_out.spread(),
         start_up=parts.start_up.spread(),
         upgrade=parts.upgrade.spread(),
+        phases_p95_s=parts.phases.p95_s(),
         static=None,
     )

@@ -74,6 +74,7 @@ def rows(of: Measured) -> tuple[Row, ...]:
         Row("failed, refused, given up", f"{traffic.failed:,}, {traffic.refused:,}, {traffic.gave_up:,}"),
         Row("scale-out: decision to ready", spread(of.scale_out)),
         Row("start-up of a replica", spread(of.start_up)),
+        *([Row("start-up by phase, p95", phases(of))] if of.phases_p95_s else []),
         Row("upgrade: first new to last old", spread(of.upgrade)),
         *preview,
     )
@@ -142,3 +143,9 @@ def _success_name(of: Measured) -> str:
     if of.promised is None or of.within_s is None:
         return "answered in time"
     return f"answered within {format_seconds(of.within_s)} (promised {of.promised * 100:.6g}%)"
+
+
+def phases(of: Measured) -> str:
+    """The phases of a start that took time."""
+    told = [f"{name} {took:.2f} s" for name, took in of.phases_p95_s.items() if took >= 0.005]
+    return ", ".join(told) or "each below 5 ms"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tidegate.report.durations import Spread
 from tidegate.report.loads import Traffic
@@ -105,6 +106,7 @@ class Measured:
     static: Static | None
     preview: Preview = Preview()
     others: tuple[Other, ...] = ()
+    phases_p95_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
