@@ -50,6 +50,7 @@ COLUMNS = ("case", "requests", "per_s", "failed", "by_bad", "took_s", "least_rea
 def manifest(given: argparse.Namespace, version: str, env: dict[str, str], replicas: int) -> dict[str, Any]:
     return service(
         command=[sys.executable, str(HERE / "replica.py")],
+        workingDir=given.folder,
         scaling={"minReplicas": replicas, "maxReplicas": replicas},
         resources={"cpu": 0.01, "memory": "64Mi"},
         env={"START_S": str(given.start_s), "SERVICE_S": str(given.service_s), "VERSION": version} | env,
@@ -84,9 +85,8 @@ def upgrade(name: str, given: argparse.Namespace, live: System) -> dict[str, Any
     with load(live, rate, given.seed) as told, ExitStack() as stack:
         time.sleep(given.before_s)
         chaos = stack.enter_context(Chaos(live, given.seed)) if given.chaos else None
-        live.write(manifest(given, "2", CASES[name], given.replicas), HERE_CLUSTER)
         began = time.monotonic()
-        live.run("apply", "-f", str(live.manifests))
+        apply(live, manifest(given, "2", CASES[name], given.replicas))
         while time.monotonic() < began + given.limit_s:
             pool = seen(live)
             if pool is not None:
@@ -113,6 +113,13 @@ def upgrade(name: str, given: argparse.Namespace, live: System) -> dict[str, Any
     wanted = "done" if name == "good" else "rolled back"
     result["ok"] = bool(result["ok"] and result["outcome"] == wanted and took_s is not None and not result["orphans"])
     return result
+
+
+def apply(live: System, service: dict[str, Any]) -> None:
+    """Declare it, as `tidegate apply` does; and to the next start of a killed control process."""
+    live.write(service, HERE_CLUSTER)
+    with Client(live.state) as client:
+        client.apply(load_data([service, HERE_CLUSTER]).manifests, prune=True)
 
 
 def seen(live: System) -> Any:
@@ -155,12 +162,12 @@ def storm(given: argparse.Namespace, live: System) -> dict[str, Any]:
     rate = given.load * fewest / given.service_s
     draw = random.Random(given.seed)
     least, changes = given.replicas, 0
-    with load(live, rate, given.seed) as told, Client(live.state) as client:
+    with load(live, rate, given.seed) as told:
         time.sleep(given.before_s)
         end = time.monotonic() + given.storm_s
         while (now := time.monotonic()) < end:
             target = draw.randint(fewest, given.replicas)
-            client.apply(load_data([manifest(given, "1", {}, target), HERE_CLUSTER]).manifests, prune=True)
+            apply(live, manifest(given, "1", {}, target))
             changes += 1
             least = min(least, live.pool().ready)
             time.sleep(max(0.0, now + 1.0 - time.monotonic()))
@@ -173,6 +180,7 @@ def storm(given: argparse.Namespace, live: System) -> dict[str, Any]:
 def case(name: str, given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="tidegate-rollout-") as folder:
         shutil.copy(HERE / "verify.py", folder)
+        given.folder = folder
         System.answers_within_s = 120  # a busy machine is slow to start fifty processes
         with system(Path(folder), manifest(given, "1", {}, given.replicas), HERE_CLUSTER) as live:
             live.ready(given.replicas, within_s=180)
