@@ -59,6 +59,7 @@ class Live:
     startup_s: float = 0.0
     startup_cv: float = 0.0
     success: float = 0.0
+    recorded: str = ""
 
 
 def manifests() -> tuple[dict[str, object], ...]:
@@ -120,6 +121,8 @@ def read(running: System, since: float, until: float, live: Live) -> None:
     """What the journal says of the measured part."""
     with Journal(f"sqlite:///{running.state}/journal.db") as journal:
         entries = journal.read()
+        ticks, size, seconds = journal.recording_size()
+    live.recorded = f"{ticks} ticks, {size / 1024:.0f} KiB, {size / seconds * 86400 / 2**20:.0f} MiB a day"
     of = lives(entries)["echo", "default"]
     loads = [e.data for e in entries if e.kind == Kind.LOAD and since < e.at <= until]
     finished = sum(d["finished"] for d in loads)
@@ -219,6 +222,7 @@ def main() -> int:
         "simulated_success": round(statistics.fmean(r["success"] for r in runs), 5),
         "live_utilisation": round(live.utilisation, 3),
         "simulated_utilisation": round(statistics.fmean(r["utilisation"] for r in runs), 3),
+        "recording": live.recorded,
         "agree": agree,
         "command": command,
     }
