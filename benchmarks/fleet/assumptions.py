@@ -110,7 +110,7 @@ def told() -> list[str]:
         f"mixed blob), the balancer leaves a dead one out after {DETECT_S:g} s, nothing is tried again, an upgrade "
         f"restarts hosts without draining, {UPGRADES_PER_WEEK:g} a week and service. Nobody waits (in its favour).",
         f"Money: {PRICE_CORE_H:g} a core-hour and {PRICE_CARD_H:g} a card-hour, before and after; after, what runs "
-        f"is paid for, start-up and drain included; once more at {ON_DEMAND:g}x the price, as elastic capacity may cost. "
+        f"is paid for, start-up and drain included; once more at {ON_DEMAND:g}x the price, as elastic capacity may. "
         "Memory, disks, network and people are left out.",
         "Scale-out and upgrade times before are the article's: nothing here simulates people at work.",
     ]
