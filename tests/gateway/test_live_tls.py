@@ -261,10 +261,13 @@ async def test_the_next_driver_brings_what_was_renewed_while_there_was_none(
         await here.gateway.publish(snapshot())
         await here.gateway.close(stop=False)
         written(tmp_path / "pki", ca.issue_cert("127.0.0.1", "renewed.example.org"))
-        here.gateway = HaproxyGateway(here.gateway.settings)
-        await here.gateway.start()
-        seen, _ = await here.gateway.observe()
-        assert seen.certificates[0].names[-1] == "renewed.example.org"
+        second = HaproxyGateway(here.gateway.settings)
+        await second.start()
+        try:
+            seen, _ = await second.observe()
+            assert seen.certificates[0].names[-1] == "renewed.example.org"
+        finally:
+            await second.close(stop=False)
 
 
 async def test_what_a_client_came_by_is_kept_over_a_reload(tmp_path: Path, ca: trustme.CA, files: CertificateFiles):
