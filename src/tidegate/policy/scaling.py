@@ -24,7 +24,9 @@ PREVIEW = "preview"  # the `bound` of the reason that tells what a forecast in p
 STALE_S = 60.0  # a load older than this says nothing about now
 HPA_TOLERANCE = 0.1  # https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
 HPA_DOWN_WINDOW_S = 300.0
-DOWN_WINDOW_MAX_S = 30.0  # a replica is not given back for a dip shorter than a quarter start-up time, at most this
+# A replica is not given back for a dip shorter than a quarter start-up time, within these bounds: the surprise of a
+# second or two is looked at for a bin before what it ordered is taken back.
+DOWN_WINDOW_MIN_S, DOWN_WINDOW_MAX_S = 10.0, 30.0
 EVIDENCE_S = 60.0  # nothing is given back before so much was measured: a restart without memory, an adopted service
 EVIDENCE_UNKNOWN_S = 600.0  # the same while the service time is not known
 DEAR_MARGIN = 4.0  # from this margin on the user is told what the promise costs, and what lesser ones would
@@ -346,7 +348,7 @@ def _evident(inp: ScaleInput, memory: ScaleMemory) -> bool:
 
 def _held(inp: ScaleInput, memory: ScaleMemory, current: int, bounded: int) -> Steadied:
     limits = inp.spec.scaling
-    down_s = HPA_DOWN_WINDOW_S if limits.target else min(DOWN_WINDOW_MAX_S, inp.startup_s / 4)
+    down_s = HPA_DOWN_WINDOW_S if limits.target else min(DOWN_WINDOW_MAX_S, max(DOWN_WINDOW_MIN_S, inp.startup_s / 4))
     return steady(
         memory.stability, limits.behavior, at=inp.at, current=current, proposed=bounded, down_s=down_s, up_s=0.0
     )
