@@ -104,6 +104,9 @@ REFUSED = {
     "tiff with a directory at -1": big_tiff(2**64 - 1),
     "tiff page of 2^31 x 2^31 beside a small one": tiff((64, 64), (2**31, 2**31)),
     "wav with two formats": wav((1, 1, 8000, 8000, 1, 8), (1, 2, 192_000, 1_536_000, 8, 32)),
+    "bmp whose height has two readings": b"BM"
+    + struct.pack("<IHHIIiiHHII", 90, 0, 0, 54, 40, 65, -(2**25), 1, 8, 1, 0)
+    + bytes(40),
     "bmp of 2^31 - 1 columns": b"BM"
     + struct.pack("<IHHIIiiHHII", 90, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 65535, 0, 0)
     + bytes(40),

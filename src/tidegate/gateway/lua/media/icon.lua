@@ -14,8 +14,8 @@ local function stored_size(src, at)
     local inner = still.png(source.bytes(data, i, src.total - at))
     return inner.width, inner.height
   end
-  local width, height = src:unpack("<i4i4", 8, at + 4)
-  return math.abs(width), math.abs(height) // 2
+  local width, height = src:unpack("<I4i4", 8, at + 4)
+  return width, still.bmp_height(height) // 2
 end
 
 return function(src)

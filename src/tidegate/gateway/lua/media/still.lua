@@ -276,6 +276,15 @@ end
 
 -- BMP ----------------------------------------------------------------------------------------------------------------
 
+--- The height of a BMP; below zero for one that is stored top-down. Some decoders take what is below -2^24 for a number
+-- without a sign, which would be larger than any side.
+function still.bmp_height(stated)
+  if stated < -(1 << 24) then
+    contradiction()
+  end
+  return math.abs(stated)
+end
+
 function still.bmp(src)
   local header = src:unpack("<I4", 4, 14)
   local width, height, depth, packing
@@ -285,7 +294,7 @@ function still.bmp(src)
   elseif header >= 16 and header <= 65536 then
     width, height, depth = src:unpack("<i4i4xxI2", 12, 18)
     packing = header >= 20 and src:unpack("<I4", 4, 30) or 0
-    height = math.abs(height)
+    height = still.bmp_height(height)
   else
     contradiction()
   end
