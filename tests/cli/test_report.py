@@ -121,6 +121,7 @@ def test_other_policies_play_the_same_arrivals(written, tmp_path):
     assert nine["cost"] == pytest.approx(9.25 * 0.04, rel=0.01)
     assert 1 < hpa["replica_h"] < 9
     assert 0.9 < hpa["success"] <= 1
+    assert data["total"]["others"][1]["replica_h"] > 9.9, "the idle pool keeps its minReplicas"
     table = run.invoke(app, args)
     assert "hpa, simulated" in table.output
     lines = run.invoke(app, [*args, "--csv"]).stdout.splitlines()

@@ -98,11 +98,15 @@ def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: f
     """What the baseline `name` of the simulator would have done with the arrivals of a journal.
 
     Every request is simulated, with the measured service and start-up times (30 s when none was measured), from as many
-    replicas as the first minutes need. None when there are too many requests to play.
+    replicas as the first minutes need; an idle pool keeps minReplicas. None when there are too many requests to play.
 
     Raises:
         TidegateError: there is no such baseline.
     """
+    if not case.requests:
+        hours = spec.scaling.minReplicas * case.seconds / 3600
+        cost = None if price_per_h is None else hours * price_per_h
+        return Other(name, hours, hours * case.slots, cost, 0.0 if hours else None, None)
     compiled = case.requests > PLAIN_REQUESTS
     bin_s = max(10.0, case.seconds / 100_000)
     rates = mean_rates(case.rate, bin_s, case.seconds)

@@ -54,7 +54,7 @@ def report(
             static=static_fleet(spec, of, parts.traffic, price_per_h, window, simulate),
             preview=others.preview(mine, window),
         )
-        if parts.traffic.finished:
+        if parts.traffic.finished or (parts.traffic.measured_s and not parts.traffic.arrivals):
             case = case_of(spec, of, parts.traffic, window)
             measured = replace(measured, others=play(spec, case, others.starts(parts.start_up), price_per_h))
         found.append((parts, measured))

@@ -36,22 +36,21 @@ def preview(entries: Sequence[Entry], window: Window) -> Preview:
 
 
 def together(pools: Sequence[Measured]) -> tuple[Other, ...]:
-    """Each policy over all pools, where it is known for each that had traffic."""
-    asked = [p for p in pools if p.others]
-    busy = [p for p in pools if p.traffic.arrivals]
-    if not asked or len(asked) < len(busy):
+    """Each policy over all pools, where it is known for each of them."""
+    if not pools or not all(p.others for p in pools):
         return ()
-    return tuple(_sum([p.others[i] for p in asked], asked) for i in range(len(asked[0].others)))
+    return tuple(_sum([p.others[i] for p in pools], pools) for i in range(len(pools[0].others)))
 
 
 def _sum(of: Sequence[Other], pools: Sequence[Measured]) -> Other:
     slot_h = math.fsum(o.slot_h for o in of)
     busy_h = math.fsum((o.utilisation or 0.0) * o.slot_h for o in of)
-    costs, shares = [o.cost for o in of], [o.success for o in of]
-    ended = sum(p.traffic.ended for p in pools)
+    costs = [o.cost for o in of]
+    shares = [(o.success, p.traffic.ended) for o, p in zip(of, pools, strict=True) if p.traffic.ended]
+    ended = sum(count for _, count in shares)
     success = None
-    if ended and None not in shares:
-        success = math.fsum((s or 0.0) * p.traffic.ended for s, p in zip(shares, pools, strict=True)) / ended
+    if ended and all(share is not None for share, _ in shares):
+        success = math.fsum((share or 0.0) * count for share, count in shares) / ended
     return Other(
         name=of[0].name,
         replica_h=math.fsum(o.replica_h for o in of),

@@ -28,6 +28,6 @@ tbody td:nth-child(2) {{ font-weight: 600; }}
 <h1>{headline}</h1>
 <p>{period}. The static fleet is the one that somebody who knew the peak would have set up: the busiest five minutes
 use 70% of it. It was not run: its cost and utilisation are computed from the measured load, its success rate is
-simulated. A dash means not known.</p>
+simulated. What is called simulated was played with the same arrivals. A dash means not known.</p>
 {sections}</body></html>
 """
