@@ -183,6 +183,7 @@ class System:
                 self.interrupt(20)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+                self.process.wait(10)
         for p in self.processes():
             p.kill()
         sockets = GatewaySettings(state_directory=self.state / "gateway").socket_folder

@@ -132,7 +132,6 @@ def test_a_second_cluster_gets_the_revision_after_the_first_was_watched(tmp_path
                 assert {r.cluster for r in now.replicas if r.revision == target} <= {"there"}
             ended(live, "stable")
         assert clients.failures == []
-        assert {r.cluster for r in live.pool().replicas} == {"here", "there"}
         told = [json.loads(line) for line in live.run("events", "--json").stdout.splitlines()]
         phases = [e["text"] for e in told if e["kind"] == "rollout"]
         assert sum("wave good: wave 1 of 2 (there)" in text for text in phases) == 1

@@ -68,14 +68,16 @@ class Recorder:
         for plan in decided.plan.pools:
             self._decision(at, plan)
             self._preview(at, plan)
-        for t in decided.transitions:
-            self._transition(t)
+        steps: list[Transition | Mark] = [*decided.transitions, *decided.marks]
+        for one in sorted(steps, key=_in_time):
+            if isinstance(one, Mark):
+                self._mark(one)
+            else:
+                self._transition(one)
         for step in decided.rollouts:
             self._rollout(step)
         for ejection in decided.ejections:
             self._ejection(ejection)
-        for mark in decided.marks:
-            self._mark(mark)
         for action in decided.actions:
             if not isinstance(action, Publish):
                 self._action(at, action)
@@ -230,6 +232,13 @@ class Recorder:
         """The last events of a service: its pools' decisions, its replicas' lives, operators' doings."""
         mine = [e for e in self.events if e.subject == service or e.subject.startswith((f"{service}/", f"{service}-"))]
         return tuple(mine[-most:])
+
+
+def _in_time(one: Transition | Mark) -> tuple[float, int]:
+    """In the order in which it happened: what was done to a replica before its end comes before that."""
+    if isinstance(one, Mark):
+        return (one.at, 1)
+    return (one.at, 2 if one.after == "gone" else 0)
 
 
 def event_of(entry: Entry) -> Event | None:

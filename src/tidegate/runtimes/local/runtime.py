@@ -338,7 +338,7 @@ class LocalRuntime:
         if replica.child is None and replica.exit is None:
             replica.child = replica.folder.process("child")
         stopping = replica.stop_grace_s is not None
-        ending = replica.folder.stages() if stopping else ()
+        ending = replica.folder.stages() if stopping or replica.exit is not None else ()
         return seen(replica.order, self.cluster, replica.child, replica.exit, stopping=stopping, ending=ending)
 
     def _cluster_seen(self) -> ClusterSeen:
