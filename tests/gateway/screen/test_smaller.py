@@ -243,6 +243,11 @@ def test_a_png_that_was_damaged_as_text_is_none():
     assert (screened(damaged).type, screened(damaged).known) == ("unknown", False)
 
 
+@pytest.mark.parametrize("tag", [6, 7])
+def test_companded_sound_takes_a_byte_a_sample(tag):
+    assert screened(wav((tag, 1, 8000, 16000, 2, 16))).seconds == 1.0
+
+
 def test_a_narrow_page_has_its_longest_side():
     assert screened(tiff((400, 400), (100_000, 1)), side=50_000).refusal == "media_too_many_pixels"
 

@@ -88,7 +88,8 @@ function audio.wav(src)
   end
   local seconds
   if STORED[format.tag] then
-    local frame = format.channels * math.max(1, (format.bits + 7) // 8)
+    local companded = format.tag == ALAW or format.tag == MULAW -- a byte a sample, whatever the header states
+    local frame = format.channels * (companded and 1 or math.max(1, (format.bits + 7) // 8))
     if format.block > 0 and format.block < frame then
       frame = format.block
     end
