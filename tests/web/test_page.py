@@ -134,7 +134,7 @@ def test_only_what_is_wrong_with_a_cluster_looks_like_it(site, browser):
     site.show(status(pool("face", FACES), clusters=(fine, full, lost)))
     browser.get(site.url)
     shows(browser, ".detail[data-trouble=no]", "limits: cores by affinity")
-    wrong = text(browser, ".detail[data-trouble=yes]")
+    wrong = text(browser, "#clusters .detail[data-trouble=yes]")
     assert wrong == "Takes no new replicas: cordoned | Cannot be seen now: connection refused"
 
 

@@ -306,3 +306,11 @@ def test_sums_of_many_stop_at_the_largest_exact_number():
     facts = screened(multipart(*clips), FORM, total_seconds=1e6)
     assert facts.total_seconds == 2**53 / 1000
     assert facts.refusal == "media_too_long"
+
+
+def test_a_flac_whose_header_states_a_higher_rate_than_its_frames_counts_by_its_frames():
+    data = sound("flac", "flac", rate=8000, seconds=2.5)
+    packed = int.from_bytes(data[18:26], "big")
+    faster = (packed & ~(0xFFFFF << 44) | 1_044_480 << 44).to_bytes(8, "big")
+    said = screened(data[:18] + faster + data[26:], "audio/flac")
+    assert said.seconds == pytest.approx(2.5, abs=0.001)

@@ -129,6 +129,9 @@ for i = 8, 15 do
   BLOCKS[i] = 256 << (i - 8)
 end
 
+-- Rates by the code in a frame header; 0 is the rate of the stream's header, 12 to 14 state theirs.
+local RATES = { 88200, 176400, 192000, 8000, 16000, 22050, 24000, 32000, 44100, 48000, 96000 }
+
 -- The number that UTF-8's scheme stretches to 36 bits holds, and the bytes it takes.
 local function coded_number(data, i)
   local lead = data:byte(i)
@@ -153,7 +156,7 @@ local function coded_number(data, i)
   return value, length
 end
 
--- The sample after the frame whose header stands at data[i] and the samples in it; nil when there is no header.
+-- The sample after the frame whose header stands at data[i], the samples in it and its rate; nil when there is no header.
 local function frame_end(data, i, info)
   local codes, kinds = data:byte(i + 2, i + 3)
   local block_code, rate_code = codes >> 4, codes & 15
@@ -171,7 +174,12 @@ local function frame_end(data, i, info)
   elseif block_code == 7 then
     block, at = (data:byte(at) << 8 | data:byte(at + 1)) + 1, at + 2
   end
-  at = at + (rate_code == 12 and 1 or rate_code > 12 and 2 or 0)
+  local rate = RATES[rate_code] or info.rate
+  if rate_code == 12 then
+    rate, at = data:byte(at) * 1000, at + 1
+  elseif rate_code > 12 then
+    rate, at = (data:byte(at) << 8 | data:byte(at + 1)) * (rate_code == 13 and 1 or 10), at + 2
+  end
   local crc = 0
   for k = i, at - 1 do
     crc = CRC8[crc ~ data:byte(k)]
@@ -179,7 +187,7 @@ local function frame_end(data, i, info)
   if crc ~= data:byte(at) then
     return nil
   end
-  return data:byte(i + 1) & 1 == 1 and number + block or number * info.block + block, block
+  return data:byte(i + 1) & 1 == 1 and number + block or number * info.block + block, block, rate > 0 and rate or info.rate
 end
 
 local LONGEST_HEADER = 16
@@ -187,12 +195,13 @@ local LONGEST_HEADER = 16
 -- Places that look like the beginning of a frame; an hour of sound has 40 000.
 local MAX_SYNCS = 60000
 
--- Samples by the frames themselves: how far the last one reaches, or all of them added up, whichever is more. Of the bytes
--- between frames one in ten million looks like a header; that adds a frame of a tenth of a second.
-local function frame_samples(src, info)
+-- Seconds by the frames themselves: how far the last one reaches, or all of them added up, each at the rate it states,
+-- whichever is more. Of the bytes between frames one in ten million looks like a header; that adds a frame of a tenth of
+-- a second.
+local function frame_seconds(src, info)
   local data, start = src:at(0, src.total)
   local stop = start + src.total - LONGEST_HEADER
-  local reached, added, syncs = 0, 0, 0
+  local reached, added, seconds, syncs = 0, 0, 0, 0
   for _, sync in ipairs({ "\xFF\xF8", "\xFF\xF9" }) do
     local i = data:find(sync, start, true)
     while i and i <= stop do
@@ -200,15 +209,17 @@ local function frame_samples(src, info)
       if syncs > MAX_SYNCS then
         error(source.COMPLEX, 0)
       end
-      local last, block = frame_end(data, i, info)
+      local last, block, rate = frame_end(data, i, info)
       if last and (last <= info.samples or info.samples == 0 or last <= added + block) then
         reached = math.max(reached, last)
       end
-      added = added + (block or 0)
+      if last then
+        added, seconds = added + block, seconds + block / rate
+      end
       i = data:find(sync, i + 1, true)
     end
   end
-  return math.max(reached, added)
+  return math.max(reached / info.rate, seconds)
 end
 
 function audio.flac(src)
@@ -219,15 +230,15 @@ function audio.flac(src)
   src:all()
   local packed = src:unpack(">I8", 8, 18)
   local info = { block = math.max(src:unpack(">I2I2", 4, 8)), samples = packed & 0xFFFFFFFFF }
-  local rate = packed >> 44 & 0xFFFFF
-  if rate == 0 then
+  info.rate = packed >> 44 & 0xFFFFF
+  if info.rate == 0 then
     contradiction()
   end
-  local samples = math.max(info.samples, frame_samples(src, info))
+  local seconds = math.max(info.samples / info.rate, frame_seconds(src, info))
   return {
-    rate = rate,
+    rate = info.rate,
     channels = (packed >> 41 & 7) + 1,
-    milliseconds = samples > 0 and samples * 1000 / rate or nil,
+    milliseconds = seconds > 0 and seconds * 1000 or nil,
   }
 end
 
