@@ -60,6 +60,21 @@ class PoolPlan:
     reasons: tuple[Reason, ...] = ()
     weights: tuple[ClusterWeight, ...] = ()
 
+    def weighted(self, weights: tuple[ClusterWeight, ...]) -> PoolPlan:
+        """The same with the weights of its clusters; written out, since a large fleet asks for every pool."""
+        return PoolPlan(
+            key=self.key,
+            revision=self.revision,
+            wanted=self.wanted,
+            placed=self.placed,
+            pending=self.pending,
+            ready=self.ready,
+            starting=self.starting,
+            draining=self.draining,
+            reasons=self.reasons,
+            weights=weights,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

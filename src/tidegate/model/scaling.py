@@ -120,6 +120,20 @@ class ScaleMemory:
     risk: RiskMemory = RiskMemory()
     stability: StabilityMemory = StabilityMemory()
 
+    def decided(self, wanted: int, stability: StabilityMemory) -> ScaleMemory:
+        """The same after an answer; written out, since a large fleet asks a thousand times a second."""
+        return ScaleMemory(
+            wanted=wanted,
+            busy_at=self.busy_at,
+            load_at=self.load_at,
+            measured_s=self.measured_s,
+            demand=self.demand,
+            errors=self.errors,
+            season=self.season,
+            risk=self.risk,
+            stability=stability,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ScaleInput:

@@ -7,6 +7,7 @@ with faults is never published.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tidegate.spec.access import Access
@@ -86,9 +87,11 @@ class Snapshot:
     version: str = field(default="", compare=False)
 
     @staticmethod
-    def of(services: tuple[ServiceRoute, ...]) -> Snapshot:
-        digest = hashlib.blake2b(repr(services).encode(), digest_size=8).hexdigest()
-        return Snapshot(services, digest)
+    def of(services: tuple[ServiceRoute, ...], texts: Sequence[str] | None = None) -> Snapshot:
+        """Name the version; `texts` are the `repr` of each service where the caller has them already."""
+        known = [repr(s) for s in services] if texts is None else texts
+        whole = f"({known[0]},)" if len(known) == 1 else f"({', '.join(known)})"
+        return Snapshot(services, hashlib.blake2b(whole.encode(), digest_size=8).hexdigest())
 
     def check(self) -> tuple[str, ...]:
         """Sentences naming what does not fit together; empty when it may be published."""

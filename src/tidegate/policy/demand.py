@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tidegate.model.observed import PoolLoad
 from tidegate.model.scaling import DemandMemory
@@ -24,8 +25,7 @@ PRIOR_SHARE = 0.25  # that guess: a quarter of the promised time
 PRIOR_CV = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """Mean service time (seconds) and its coefficient of variation; `known` once 20 requests were measured."""
 
     mean_s: float
@@ -124,7 +124,7 @@ def surprised(memory: DemandMemory, unit: float) -> DemandMemory | None:
     rate = memory.arrivals / memory.covered_s
     if not memory.bank:
         return replace(memory, bank=tracking.first_beliefs(rate)) if memory.arrivals else None
-    expected = tracking.outlook(memory.bank, 0.0, unit).now * memory.covered_s
+    expected = tracking.rate_now(memory.bank) * memory.covered_s
     if memory.arrivals <= expected + 3.0 * math.sqrt(expected) + 3.0:
         return None
     return replace(memory, bank=tracking.advance(memory.bank, rate, memory.covered_s, unit))

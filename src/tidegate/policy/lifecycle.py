@@ -8,7 +8,8 @@ after 10 min without a crash (https://kubernetes.io/docs/concepts/workloads/pods
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from tidegate.model.lifecycle import ReplicaState, move
 from tidegate.model.memory import ReplicaMemory, Vacancy
@@ -24,8 +25,7 @@ STARTING, PREPARING, READY = ReplicaState.STARTING, ReplicaState.PREPARING, Repl
 DRAINING, GONE = ReplicaState.DRAINING, ReplicaState.GONE
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A replica after one look: its memory, and the place it leaves if it crashed or was found sick."""
 
     memory: ReplicaMemory

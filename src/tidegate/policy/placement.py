@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tidegate.model.observed import ClusterSeen
 from tidegate.policy.distance import home_of, round_trip_s
@@ -144,8 +145,7 @@ class Room:
         return all(free.get(k, 0.0) - a >= RECLAIM_MARGIN * capacity.get(k, 0.0) for k, a in amounts if a)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """The clusters a pool may use, best first, and how many replicas each may have at most."""
 
     order: tuple[str, ...]
@@ -157,25 +157,39 @@ class Options:
 class Way:
     """Where callers are unless the manifest says so (the gateway's region), and round trips measured from there.
 
-    Round trips from there and prices are looked up once: a fleet asks for the same ones for every pool.
+    Round trips from there, prices and orders of preference are looked up once: a fleet asks for the same ones for
+    every pool. Of one tick only.
     """
 
     home: str = ""
     measured_s: Mapping[str, float] = field(default_factory=dict)
     known_s: dict[str, float] = field(default_factory=dict)
     prices: dict[tuple[object, ...], float] = field(default_factory=dict)
+    orders: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict)
 
 
 def options(pool: PoolSpec, clusters: Sequence[Cluster], wanted: int, way: Way | None = None) -> Options:
     """Filter and order clusters for a pool; near its users is near."""
     spec = pool.placement
-    if spec.clusters:
+    way = way or Way(home_of(clusters))
+    if spec.users or spec.clusterSelector or spec.tolerations:
+        return Options(_order(pool, clusters, way), most_in_one(pool, wanted), spec.spread.minClusters)
+    r = pool.resources
+    alike = (tuple(spec.clusters or ()), spec.latencyClass, r.cpu, r.memory, *r.gpu.items())
+    order = way.orders.get(alike)
+    if order is None:
+        order = way.orders[alike] = _order(pool, clusters, way)
+    return Options(order, most_in_one(pool, wanted), spec.spread.minClusters)
+
+
+def _order(pool: PoolSpec, clusters: Sequence[Cluster], way: Way) -> tuple[str, ...]:
+    """The clusters a pool may use, best first."""
+    wished = pool.placement.clusters
+    if wished:
         named = {c.name: c for c in clusters}
-        allowed = [c for n in spec.clusters if (c := named.get(n)) is not None and _tolerates(pool, c)]
-    else:
-        way = way or Way(home_of(clusters))
-        allowed = sorted((c for c in clusters if _tolerates(pool, c)), key=lambda c: _rank(pool, c, clusters, way))
-    return Options(tuple(c.name for c in allowed), most_in_one(pool, wanted), spec.spread.minClusters)
+        return tuple(n for n in wished if (c := named.get(n)) is not None and _tolerates(pool, c))
+    allowed = (c for c in clusters if _tolerates(pool, c))
+    return tuple(c.name for c in sorted(allowed, key=lambda c: _rank(pool, c, clusters, way)))
 
 
 def most_in_one(pool: PoolSpec, wanted: int) -> int:
@@ -269,9 +283,10 @@ def better(
     for name in choice.order:
         if name == cluster.name:
             return None
-        rested = at - pressed_at.get(name, -math.inf) >= RECLAIM_AFTER_S
+        if at - pressed_at.get(name, -math.inf) < RECLAIM_AFTER_S:
+            continue
         worth = bool(pool.placement.clusters) or _pays(pool, cluster, clusters[name], startup_s)
-        if rested and worth and room.roomy(name, pool):
+        if worth and room.roomy(name, pool):
             return name
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tidegate.model.memory import ReplicaMemory, Vacancy
 from tidegate.model.reasons import Reason
@@ -17,8 +18,7 @@ from tidegate.policy.placement import most_in_one
 from tidegate.spec.resolve import PoolSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A living replica that is not draining, with what is needed to choose between them.
 
     `ready` ones can serve now (their readiness probe does not fail). `stale` is set on those to be replaced: of a
@@ -32,8 +32,7 @@ class Standing:
     stale: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """How many replicas of which revision are to stand (see `policy.rollout`).
 
     `mains` of revision `main`; `others` that are not of it and not stale, started as revision `other`. No more than
@@ -50,8 +49,7 @@ class Split:
     why: str = "replaced"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What one pool needs now: how many of each revision to start, which to retire (with the cause), and why."""
 
     starts: tuple[tuple[str, int], ...]
@@ -118,6 +116,8 @@ class _Missing:
 
 def _missing(short: int, room: int, vacancies: Sequence[Vacancy], at: float) -> _Missing:
     places = max(0, short)
+    if not vacancies:
+        return _Missing(max(0, min(places, room)), (), ())
     waiting = sorted((v for v in vacancies if v.not_before > at), key=lambda v: v.not_before)[:places]
     due = tuple(v for v in vacancies if v.not_before <= at)[:places]
     return _Missing(max(0, min(places, room) - len(waiting)), tuple(waiting), due)
@@ -132,6 +132,8 @@ def _leaving(
     order: tuple[str, ...],
 ) -> tuple[tuple[str, str], ...]:
     """Who goes now: what is too many, ready ones only above the floor; then what is too many in all, not ready."""
+    if not (stale or others or split.others) and len(mains) <= split.mains:
+        return ()
     budget = sum(s.ready for s in (*mains, *others, *stale)) - split.floor
     gone: list[tuple[str, str]] = []
     surplus = (

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tidegate.model.scaling import RiskMemory
 from tidegate.policy.tracking import Outlook
@@ -41,8 +41,7 @@ NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the fore
 BROKEN_WEIGHT = 200.0  # a request lost beyond the promise weighs as much as serving 200
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """What turns a forecast into slots: mean service seconds and their variation, slots a replica, spare slots
     the steady queue needs, the promise (seconds from arrival to answer, share), start-up seconds."""
 

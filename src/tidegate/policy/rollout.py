@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tidegate.base.units import count_of
 from tidegate.model.lifecycle import ROLLOUT_MOVES, RolloutPhase
@@ -31,8 +32,7 @@ FORWARD = (ADDING, WATCHING)
 BACK = (GOING_BACK, ROLLED_BACK)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What one look at a pool showed; `standing` are its living replicas that do not drain."""
 
     at: float
@@ -44,8 +44,7 @@ class Facts:
     waves: Waves = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What follows for a pool.
 
     `standing` has those of revisions that are not wanted marked stale. `held` replicas get no new requests though they
@@ -283,7 +282,7 @@ class _Walk:
 
     def _next_batch(self) -> None:
         wanted, done = self.facts.wanted, self._done()
-        most = wanted if self._strategy == "blueGreen" else self._surge() + self._unavailable()
+        most = wanted if self._strategy == "blueGreen" else (surge := self._surge()) + self._unavailable(surge)
         if self._strategy == "rolling":
             most = min(most, self._rollout.batch_of(wanted))
         goal = min(wanted, done + max(1, most))
@@ -374,11 +373,11 @@ class _Walk:
     def _surge(self) -> int:
         return 0 if is_crowded(self.m, self.facts.wanted) else self._rollout.surge_of(self.facts.wanted)
 
-    def _unavailable(self) -> int:
+    def _unavailable(self, surge: int) -> int:
         """At least one when nothing may surge, as in a Deployment whose two shares both come to zero."""
         wanted = self.facts.wanted
         allowed = self._rollout.unavailable_of(wanted)
-        return min(wanted, max(allowed, 1)) if self._surge() == 0 else allowed
+        return min(wanted, max(allowed, 1)) if surge == 0 else allowed
 
     # -- the answer ----------------------------------------------------------------------------------------------
 
@@ -386,7 +385,7 @@ class _Walk:
         m, forward = self.m, self.m.phase in FORWARD
         main = m.target if forward else m.stable
         standing = tuple(
-            s if forward or s.stale or s.memory.revision == main else replace(s, stale=True)
+            s if forward or s.stale or s.memory.revision == main else s._replace(stale=True)
             for s in self.facts.standing
         )
         vacancies = self.vacancies
@@ -408,7 +407,8 @@ class _Walk:
         )
 
     def _split(self, main: str, forward: bool) -> Split:
-        wanted, surge, unavailable = self.facts.wanted, self._surge(), self._unavailable()
+        wanted, surge = self.facts.wanted, self._surge()
+        unavailable = self._unavailable(surge)
         why = "rolled back" if self.m.phase in BACK else "replaced"
         if not forward:
             room = wanted + max(1, surge) if wanted else 0

@@ -15,7 +15,11 @@ from tidegate.spec.service import MediaService
 Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
 # Per pool: replicas of a new revision that get only requests with these headers.
 Canaries = dict[PoolKey, tuple[frozenset[str], tuple[tuple[str, tuple[str, ...]], ...]]]
+# A server: replica, address, draining, tier, weight.
+Row = tuple[str, str, bool, int, int]
+READY, DRAINING = ReplicaState.READY, ReplicaState.DRAINING
 WEIGHT = 256  # of a replica that nothing was decided about
+KEPT = 20_000  # services whose last route is remembered
 
 
 def snapshot(
@@ -36,7 +40,8 @@ def snapshot(
     for pool in specs.pools:
         pools.setdefault(pool.key.service, []).append(pool)
     how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)}, canaries or {})
-    return Snapshot.of(tuple(_service(s, pools[s.name], replicas, how) for s in specs.services))
+    known = [_known(s, tuple(pools[s.name]), replicas, how) for s in specs.services]
+    return Snapshot.of(tuple(k.route for k in known), [k.text for k in known])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +55,49 @@ class _How:
     canaries: Canaries
 
 
-def _service(
-    service: MediaService,
-    pools: list[PoolSpec],
-    replicas: Mapping[PoolKey, Iterable[Replica]],
-    how: _How,
-) -> ServiceRoute:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The route that was made of these inputs, and its `repr`. `service` and `pools` are compared by identity."""
+
+    service: MediaService
+    pools: tuple[PoolSpec, ...]
+    rows: list[list[Row]]
+    canaries: list[object]
+    route: ServiceRoute
+    text: str
+
+    def made_of(
+        self, service: MediaService, pools: tuple[PoolSpec, ...], rows: list[list[Row]], canaries: list[object]
+    ) -> bool:
+        same = self.service is service and len(self.pools) == len(pools)
+        same = same and all(a is b for a, b in zip(self.pools, pools, strict=True))
+        return same and self.rows == rows and self.canaries == canaries
+
+
+# The last route of each service. Nothing but time depends on it: from one tick to the next nearly all stay as they are.
+_last: dict[str, _Known] = {}
+
+
+def _known(
+    service: MediaService, pools: tuple[PoolSpec, ...], replicas: Mapping[PoolKey, Iterable[Replica]], how: _How
+) -> _Known:
+    rows = [_rows(pool, replicas.get(pool.key, ()), how) for pool in pools]
+    canaries: list[object] = [how.canaries.get(pool.key) for pool in pools]
+    last = _last.get(service.name)
+    if last is not None and last.made_of(service, pools, rows, canaries):
+        return last
+    if last is None and len(_last) >= KEPT:
+        _last.clear()
+    route = _service(service, pools, rows, how)
+    made = _last[service.name] = _Known(service, pools, rows, canaries, route, repr(route))
+    return made
+
+
+def _service(service: MediaService, pools: Iterable[PoolSpec], rows: Iterable[list[Row]], how: _How) -> ServiceRoute:
     return ServiceRoute(
         service=service.name,
         route=service.spec.route,
-        pools=tuple(r for pool in pools for r in _routes(_pool(pool, replicas.get(pool.key, ()), how), how)),
+        pools=tuple(r for pool, of in zip(pools, rows, strict=True) for r in _routes(_pool(pool, of), how)),
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
         accepts=service.spec.accepts,
@@ -80,14 +118,12 @@ def _routes(pool: PoolRoute, how: _How) -> tuple[PoolRoute, ...]:
     return (canary, replace(pool, servers=rest))
 
 
-def _pool(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> PoolRoute:
-    rank = {name: i for i, name in enumerate(pool.placement.clusters)} or how.clusters
-    servers = (_server(r, pool, rank, how) for r in replicas)
+def _pool(pool: PoolSpec, rows: Iterable[Row]) -> PoolRoute:
     queue = pool.service.queue
     return PoolRoute(
         key=pool.key,
         match=pool.match,
-        servers=tuple(sorted((s for s in servers if s is not None), key=lambda s: s.replica)),
+        servers=tuple(Server(n, a, pool.concurrency, d, tier, weight) for n, a, d, tier, weight in rows),
         slots_per_replica=pool.concurrency,
         queue_max_wait_s=queue.maxWaitSeconds or pool.promise.within,
         queue_max_length_per_slot=queue.maxLengthPerSlot,
@@ -100,24 +136,23 @@ def _pool(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> PoolRoute:
     )
 
 
-def _server(replica: Replica, pool: PoolSpec, rank: Mapping[str, int], how: _How) -> Server | None:
-    """A server for a ready replica, a draining one for a replica that was ready; None for all others.
+def _rows(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> list[Row]:
+    """What servers there are, by name: ready replicas, and draining those that were ready; none of the others.
 
     A ready replica whose readiness probe fails takes no new requests; it may come back.
     """
-    name, memory, seen = replica
-    address = (seen.address if seen is not None else None) or how.last.get(name)
-    if address is None or memory.ready_at is None or memory.stop_sent_at is not None:
-        return None
-    if memory.state not in (ReplicaState.READY, ReplicaState.DRAINING):
-        return None
-    unready = seen is not None and seen.readiness is Verdict.FAIL
-    weight = how.weights.get(name, WEIGHT)
-    return Server(
-        replica=name,
-        address=address,
-        slots=pool.concurrency,
-        draining=memory.state is ReplicaState.DRAINING or unready or name in how.held or not weight,
-        tier=rank.get(memory.cluster, len(rank)),
-        weight=weight or WEIGHT,
-    )
+    rank = {name: i for i, name in enumerate(pool.placement.clusters)} or how.clusters
+    rows: list[Row] = []
+    for name, memory, seen in replicas:
+        state = memory.state
+        if memory.ready_at is None or memory.stop_sent_at is not None or (state is not READY and state is not DRAINING):
+            continue
+        address = (seen.address if seen is not None else None) or how.last.get(name)
+        if address is None:
+            continue
+        unready = seen is not None and seen.readiness is Verdict.FAIL
+        weight = how.weights.get(name, WEIGHT)
+        drains = state is DRAINING or unready or name in how.held or not weight
+        rows.append((name, address, drains, rank.get(memory.cluster, len(rank)), weight or WEIGHT))
+    rows.sort()
+    return rows

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from tidegate.base.units import format_seconds
 from tidegate.model.observed import PoolLoad
@@ -35,8 +36,7 @@ DEAR_MARGIN = 4.0  # from this margin on the user is told what the promise costs
 SEEN_SERVICES = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Proposal:
+class _Proposal(NamedTuple):
     """Replicas that one part asks for, and why."""
 
     wanted: int
@@ -46,8 +46,7 @@ class _Proposal:
     busy: float = 0.0  # slots, of a proposal by promise
 
 
-@dataclass(frozen=True, slots=True)
-class _More:
+class _More(NamedTuple):
     """What a proposal by promise takes in besides the outlook: slots for the queue, a surprise, what was foretold."""
 
     waiting: float
@@ -59,12 +58,12 @@ def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
     """Decide for one pool; called at any interval, with the memory that the last call returned."""
     there = inp.ready + len(inp.starting_ages_s)
     current = there if memory.wanted is None else memory.wanted
-    memory = _remember(inp, memory)
     load = inp.load
+    busy = load is not None and load.arrivals + load.in_flight + load.queued > 0
+    memory = _remember(inp, memory, busy=busy)
     if load is None or inp.at - load.at > STALE_S:
         return _finish(inp, memory, current, _unmeasured(inp, current), measured=False)
-    busy = load.arrivals + load.in_flight + load.queued > 0
-    if busy or memory.busy_at is None:
+    if (busy and memory.busy_at != inp.at) or memory.busy_at is None:
         memory = replace(memory, busy_at=inp.at)
     idle_at = (memory.busy_at or 0.0) + inp.spec.scaling.scaleToZeroAfterSeconds
     if not busy and (current == 0 or inp.at >= idle_at):
@@ -95,8 +94,8 @@ def learn(
 # -- what is known -----------------------------------------------------------------------------------------------------
 
 
-def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
-    """Take in a load that is new; the same load shown twice changes nothing."""
+def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> ScaleMemory:
+    """Take in a load that is new; the same load shown twice changes nothing. `busy`: the pool has work by it."""
     load = inp.load
     if load is None or (memory.load_at is not None and load.at <= memory.load_at):
         return memory
@@ -123,8 +122,16 @@ def _remember(inp: ScaleInput, memory: ScaleMemory) -> ScaleMemory:
             chances = risk.advance(
                 chances, done.rate * done.seconds, done.end, done.seconds, ahead, _with_spare(inp, needs, ahead)
             )
-    return replace(
-        memory, load_at=load.at, measured_s=measured_s, demand=counted, errors=errors, season=season, risk=chances
+    return ScaleMemory(
+        wanted=memory.wanted,
+        busy_at=inp.at if busy and inp.at - load.at <= STALE_S else memory.busy_at,
+        load_at=load.at,
+        measured_s=measured_s,
+        demand=counted,
+        errors=errors,
+        season=season,
+        risk=chances,
+        stability=memory.stability,
     )
 
 
@@ -133,7 +140,7 @@ def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) 
     trusted = expected.trusted and inp.spec.scaling.forecast == "auto"
     if not trusted or expected.then is None or expected.then <= ahead.then:
         return ahead
-    return replace(ahead, then=expected.then)
+    return ahead._replace(then=expected.then)
 
 
 def _needs(inp: ScaleInput, counted: DemandMemory) -> risk.Needs:
@@ -193,16 +200,16 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
     if inp.spec.scaling.forecast != "off":
         expected = forecast.guess(memory.season, inp.at, ahead.now, inp.startup_s)
         if expected.trusted and expected.then is not None:
-            higher = replace(ahead, then=max(ahead.then, expected.then))
+            higher = ahead._replace(then=max(ahead.then, expected.then))
         ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs)
     ahead = recent_errors.widened(memory.errors, ahead, unit)
     more = _More(waiting, sudden is not None, said)
     proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, more)
     if higher.then <= ahead.then:
         return proposal
-    higher = replace(ahead, then=higher.then)
+    higher = ahead._replace(then=higher.then)
     would = _promised(inp, higher, _with_spare(inp, needs, higher), memory, more)
-    return replace(proposal, reasons=(*proposal.reasons, *_previewed(inp, proposal.wanted, would.wanted)))
+    return proposal._replace(reasons=(*proposal.reasons, *_previewed(inp, proposal.wanted, would.wanted)))
 
 
 def _previewed(inp: ScaleInput, wanted: int, would: int) -> tuple[Reason, ...]:
@@ -327,7 +334,7 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
     held = _held(inp, memory, current, bounded) if measured else Steadied(bounded, memory.stability)
     wanted = max(low, min(held.wanted, high))
     wakes = [t for t in (held.look_again_at, windows.look_again_at) if t is not None and t > inp.at]
-    kept = replace(memory, wanted=wanted, stability=held.memory)
+    kept = memory.decided(wanted, held.memory)
     return ScaleResult(wanted, kept, (*reasons, *held.reasons), min(wakes, default=None))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tidegate.spec.scaling import Schedule
@@ -33,8 +34,7 @@ class Window:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """`floor` and `ceiling` from the open windows (None: no window says), their labels, and when that changes next."""
 
     floor: int | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import StabilityMemory
@@ -17,8 +17,7 @@ from tidegate.spec.scaling import Behavior, RatePolicy, Rules
 Points = tuple[tuple[float, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Steadied:
+class Steadied(NamedTuple):
     """`wanted` after windows and rates, what to remember, why it differs, and when a limit ends by itself."""
 
     wanted: int

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tidegate.model.actions import Action, Forget, Prepare, Publish, Start, Stop
-from tidegate.model.lifecycle import ReplicaState
+from tidegate.model.lifecycle import ReplicaState, RolloutPhase
 from tidegate.model.memory import BalanceMemory, Memory, PoolMemory, Refusal, ReplicaMemory, Vacancy
 from tidegate.model.observed import Observed, ReplicaSeen, Verdict
 from tidegate.model.plan import Ejection, Mark, Plan, PoolPlan, RolloutStep, Tick, Transition
@@ -111,15 +111,18 @@ class _Work:
         for name in [n for n, m in replicas.items() if m.revision == STATIC and m.cluster not in fixed]:
             del replicas[name]  # somebody else runs it: what is not declared any more is simply not ours to know
         names: dict[PoolKey, list[str]] = {}
+        key, mine = None, list[str]()
         for name, known in replicas.items():
-            names.setdefault(known.key, []).append(name)
+            if known.key is not key:  # those of a pool mostly follow each other
+                key, mine = known.key, names.setdefault(known.key, [])
+            mine.append(name)
         return _Work(
             specs=specs,
             observed=observed,
             before=memory,
             seen=seen,
             replicas=replicas,
-            pools={p.key: memory.pools.get(p.key, PoolMemory()) for p in specs.pools},
+            pools={p.key: memory.pools.get(p.key) or PoolMemory() for p in specs.pools},
             declared={p.key: p for p in specs.pools},
             names=names,
             room=placement.Room.of(specs.clusters, observed.clusters, moves.resting(memory.refusals, observed.at)),
@@ -134,6 +137,8 @@ class _Work:
     def live(self) -> None:
         """Let every replica take one step; note start-up times and the places crashes leave."""
         for name, memory in self.replicas.items():
+            if memory.state is READY and memory.phases_s and name in self.seen and self.seen[name].running:
+                continue  # it has arrived, and nothing that is seen moves it
             visible = memory.cluster in self.observed.clusters
             spec = self.declared.get(memory.key)
             verify = spec is not None and spec.service.rollout.verify is not None and memory.revision != STATIC
@@ -163,6 +168,10 @@ class _Work:
 
     def _remedies(self) -> None:
         """Do something about replicas whose liveness failed, never for more than the pool's share at a time."""
+        if all(p.service.probes.liveness is None for p in self.specs.pools) and not any(
+            m.remedies_wait for m in self.pools.values()
+        ):
+            return
         at, failing = self.observed.at, dict[PoolKey, int]()
         for name, seen in self.seen.items():
             memory = self.replicas[name]
@@ -219,6 +228,8 @@ class _Work:
     def account(self) -> None:
         """Charge what is there to the quotas, and note what draining replicas will give back."""
         for name, memory in self.replicas.items():
+            if memory.state is not DRAINING and name in self.seen and not self.room.quota:
+                continue
             spec = self.declared.get(memory.key)
             if spec is None or memory.state is GONE:
                 continue
@@ -252,7 +263,7 @@ class _Work:
     def pool(self, spec: PoolSpec, scale: Scale) -> PoolPlan:
         """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
         at = self.observed.at
-        present = [self._standing(spec, n, m) for n, m in self._alive(spec.key) if not self._lost(n, m)]
+        present = self._present(spec.key)
         result = scale(self._scale_input(spec, present), self.pools[spec.key].scale)
         standing = [s for s in present if s.memory.revision != STATIC]
         ours = max(0, result.wanted - sum(s.ready for s in present if s.memory.revision == STATIC))
@@ -268,11 +279,13 @@ class _Work:
             self.replicas[name] = lifecycle.retire(self.replicas[name], self.replicas[name].leaving or why, at)
         if need.blocked_until is not None:
             self.wake.append(need.blocked_until)
-        self.pools[spec.key] = replace(self.pools[spec.key], scale=result.memory, vacancies=need.vacancies)
+        pool = self.pools[spec.key]
+        if result.memory is not pool.scale or need.vacancies != pool.vacancies:
+            self.pools[spec.key] = pool.now(scale=result.memory, vacancies=need.vacancies)
         placed: list[tuple[str, str]] = []
         for revision, count in need.starts:
             where = roll.clusters if revision == roll.split.main else None
-            allowed = choice if where is None else replace(choice, order=tuple(c for c in where if c in choice.order))
+            allowed = choice if where is None else choice._replace(order=tuple(c for c in where if c in choice.order))
             taken = [c for c, _ in placed]
             placed += [(c, revision) for c in self._place(spec, count, allowed, standing, taken)]
         self._start(spec, placed)
@@ -283,7 +296,7 @@ class _Work:
                 self._make_room(spec, ours, standing, order)
         elif not pending and len(standing) == ours and not roll.under_way:
             self._move_one(spec, standing, choice)
-        return self._plan(spec, result, replace(need, reasons=(*roll.reasons, *need.reasons)), pending)
+        return self._plan(spec, result, (*roll.reasons, *need.reasons), pending)
 
     def _options(self, spec: PoolSpec, wanted: int) -> placement.Options:
         """Clusters for a pool in order of preference, near its users first."""
@@ -291,18 +304,21 @@ class _Work:
         usable = sum(c in self.room.capacity for c in choice.order)
         if 0 < usable < len(choice.order) and any(c in self.room.unseen for c in choice.order):
             # What cannot be seen protects nobody: serving all in what is left goes before the share in one cluster.
-            choice = replace(choice, most=max(choice.most, -(-wanted // usable)))
+            choice = choice._replace(most=max(choice.most, -(-wanted // usable)))
         self.orders[spec.key] = choice.order
         return choice
 
     def _roll(self, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing]) -> rollout.Step:
         """Let the pool's rollout take one step."""
         pool, seen = self.pools[spec.key], self.observed
-        counts = Counter(s.memory.cluster for s in standing)
+        at_rest = pool.rollout.phase is RolloutPhase.STABLE and pool.rollout.stable == spec.revision
+        at_rest = at_rest and not seen.intents  # then nobody asks in which order clusters would follow
+        counts = Counter[str]() if at_rest else Counter(s.memory.cluster for s in standing)
         order = waves.plan(spec.service.rollout, self.specs.clusters, counts) if len(counts) > 1 else ()
         facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents, order)
         roll = rollout.advance(spec, pool.rollout, facts)
-        self.pools[spec.key] = replace(pool, rollout=roll.memory)
+        if roll.memory is not pool.rollout:
+            self.pools[spec.key] = replace(pool, rollout=roll.memory)
         self.held |= roll.held
         if roll.canaries:
             self.canaries[spec.key] = (roll.canaries, roll.only)
@@ -329,7 +345,7 @@ class _Work:
         """Without the clusters that an operator drains."""
         if not self.drained:
             return choice
-        return replace(choice, order=tuple(c for c in choice.order if c not in self.drained))
+        return choice._replace(order=tuple(c for c in choice.order if c not in self.drained))
 
     def _displace(
         self,
@@ -353,9 +369,9 @@ class _Work:
 
     def _move_one(self, spec: PoolSpec, standing: list[reconcile.Standing], choice: placement.Options) -> None:
         """Begin to move one replica to a cluster that is better for it, when one has had room for a while."""
-        if len({s.memory.cluster for s in standing} | set(choice.order)) < 2:
+        if len(choice.order) < 2 and len({s.memory.cluster for s in standing} | set(choice.order)) < 2:
             return
-        if any(s.memory.cluster in self.room.unseen for s in standing):
+        if self.room.unseen and any(s.memory.cluster in self.room.unseen for s in standing):
             return  # what cannot be seen is not moved away for that, and its room may come back
         startup_s = lifecycle.startup_p95_s(self.pools[spec.key].startups_s, STARTUP_GUESS_S)
         move = moves.reclaim(
@@ -409,14 +425,21 @@ class _Work:
     def _mine(self, key: PoolKey) -> Iterable[tuple[str, ReplicaMemory]]:
         return [(n, self.replicas[n]) for n in self.names.get(key, ())]
 
-    def _standing(self, spec: PoolSpec, name: str, memory: ReplicaMemory) -> reconcile.Standing:
-        gateway = self.observed.gateway
-        server = gateway.servers.get(name) if gateway else None
-        leaves = bool(memory.leaving) or name in self.drained or memory.cluster in self.drained
-        stale = leaves or memory.cluster not in self.clusters
-        seen = self.seen.get(name)
-        ready = memory.state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
-        return reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale)
+    def _present(self, key: PoolKey) -> list[reconcile.Standing]:
+        """The replicas of a pool that live, do not drain and are not lost."""
+        servers = self.observed.gateway.servers if self.observed.gateway else {}
+        visible, found = self.observed.clusters, []
+        for name in self.names.get(key, ()):
+            memory = self.replicas[name]
+            state, cluster = memory.state, memory.cluster
+            if state is DRAINING or state is GONE or (cluster not in visible and self._lost(name, memory)):
+                continue
+            server, seen = servers.get(name), self.seen.get(name)
+            leaves = bool(memory.leaving) or name in self.drained or cluster in self.drained
+            stale = leaves or cluster not in self.clusters
+            ready = state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
+            found.append(reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale))
+        return found
 
     def _scale_input(self, spec: PoolSpec, standing: list[reconcile.Standing]) -> ScaleInput:
         at = self.observed.at
@@ -456,14 +479,15 @@ class _Work:
             number += 1
         return name, number + 1
 
-    def _plan(self, spec: PoolSpec, result: ScaleResult, need: reconcile.Need, pending: int) -> PoolPlan:
-        mine = [m for n, m in self._mine(spec.key) if not self._lost(n, m)]
+    def _plan(self, spec: PoolSpec, result: ScaleResult, why: tuple[Reason, ...], pending: int) -> PoolPlan:
+        visible = self.observed.clusters
+        mine = [m for n, m in self._mine(spec.key) if m.cluster in visible or not self._lost(n, m)]
         placed: dict[str, int] = {}
         for m in mine:
             if m.state not in (DRAINING, GONE):
                 placed[m.cluster] = placed.get(m.cluster, 0) + 1
         sick = (Reason("remedy", self.unremedied[spec.key]),) if spec.key in self.unremedied else ()
-        reasons = (*result.reasons, *need.reasons, *self._pending_reason(spec, pending), *sick)
+        reasons = (*result.reasons, *why, *self._pending_reason(spec, pending), *sick)
         states = [m.state for m in mine]
         return PoolPlan(
             key=spec.key,
@@ -500,10 +524,10 @@ class _Work:
             balance = balancer.pool(spec, self.orders[spec.key], mine, held, pool.balance, regions)
             if balance is None:
                 continue
-            weights |= balance.replicas
+            weights.update(balance.replicas)
             self.ejections += balance.steps
-            self.pools[spec.key] = replace(pool, balance=balance.memory)
-            plans[spec.key] = replace(plans[spec.key], weights=balance.clusters)
+            self.pools[spec.key] = pool.now(balance=balance.memory)
+            plans[spec.key] = plans[spec.key].weighted(balance.clusters)
             self._replace_stubborn(mine, balance.memory)
         return weights
 
@@ -529,6 +553,8 @@ class _Work:
     def stop_drained(self) -> None:
         """Stop what has drained (the balancer acknowledged and nothing runs on it) or had its time; forget the gone."""
         for name, memory in list(self.replicas.items()):
+            if memory.state is READY:
+                continue
             if memory.state is GONE:
                 if name in self.seen:
                     self.actions.append(Forget(name, memory.cluster))
@@ -565,11 +591,8 @@ class _Work:
     def finish(self, plan: Plan) -> Tick:
         gateway = self.observed.gateway
         first = [Publish(plan.snapshot)] if gateway is not None and gateway.version != plan.snapshot.version else []
-        addresses = {
-            n: a
-            for n in self.replicas
-            if (a := (self.seen[n].address if n in self.seen else None) or self.before.addresses.get(n))
-        }
+        seen, last = self.seen, self.before.addresses
+        addresses = {n: a for n in self.replicas if (a := (seen[n].address if n in seen else None) or last.get(n))}
         pressed = {**self.before.pressed_at, **dict.fromkeys(self.room.pressed, self.observed.at)}
         memory = Memory(
             self.pools, self.replicas, addresses, pressed, self.refusals, self.round_trips_s, dict(self.drained)
@@ -589,6 +612,8 @@ class _Work:
         at = self.observed.at
         for name, was in self.before.replicas.items():
             now = self.replicas.get(name)
+            if now is was:
+                continue
             after = now.state if now else GONE
             if was.state is not after:
                 cause = now.cause if now else self._last_cause(name, was)

@@ -14,8 +14,8 @@ Management Science 31 (1985), for the damped trend.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from tidegate.model.scaling import Beliefs
 
@@ -34,8 +34,7 @@ SPREAD_S_MAX = 120.0
 SURPRISE_MAX = 400.0  # squared standard deviations that one bin may count; more is all the same a surprise
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(NamedTuple):
     """Requests/s now and at a horizon (both means), and the standard deviation of the latter."""
 
     now: float
@@ -109,6 +108,15 @@ def _middle(bank: tuple[Beliefs, ...]) -> tuple[float, float, float, float, floa
         p1 += b.weight * (b.p_both + dl * ds)
         p2 += b.weight * (b.p_slope + ds * ds)
     return level, slope, p0, p1, p2
+
+
+def rate_now(bank: tuple[Beliefs, ...]) -> float:
+    """The rate that is believed to be asked now, requests/s: the `now` of every outlook."""
+    now = total = 0.0
+    for b in bank:
+        now += b.weight * b.level
+        total += b.weight
+    return max(0.0, now / total)
 
 
 def outlook(bank: tuple[Beliefs, ...], horizon_s: float, unit: float) -> Outlook:

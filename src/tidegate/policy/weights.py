@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from tidegate.model.memory import BalanceMemory, ClusterHealth, Recent
 from tidegate.model.plan import ClusterWeight, Ejection
@@ -43,8 +44,7 @@ STEPS = 20  # sickness acts in steps of this part, so that not every look change
 HEAVIEST = 256  # the proxy's largest weight; the smallest is 1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A cluster with ready replicas of a pool: its name, their slots, its mean distance from the callers in seconds.
 
     `rank` orders the places for the calls of each region: the smallest is the nearest.
@@ -56,8 +56,7 @@ class Place:
     rank: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(NamedTuple):
     """What was seen of one pool: replicas that serve, load, and where its calls come from (shares by region)."""
 
     at: float
@@ -67,8 +66,7 @@ class Looked:
     origins: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """Weights per replica (1 to 256; 0: nothing) and per cluster, what to remember, who was ejected or returned."""
 
     replicas: Mapping[str, int]
@@ -87,7 +85,7 @@ def balance(key: PoolKey, places: Sequence[Place], looked: Looked, memory: Balan
     origins = _origins(memory.origins, looked.origins, since_s)
     health = {name: _accepted(c.sick) for name, c in clusters.items()}
     near = prefer(places, origins, dict.fromkeys(health, 1.0))
-    wanted = prefer(places, origins, health)
+    wanted = near if all(part == 1.0 for part in health.values()) else prefer(places, origins, health)
     told = tuple(
         ClusterWeight(p.name, share, p.slots, near[p.name], health[p.name], _mean(clusters[p.name]), p.distance_s)
         for p, share in zip(places, shares(places, wanted, looked.offered_slots), strict=True)
@@ -191,6 +189,8 @@ def _health(
 ) -> dict[str, ClusterHealth]:
     sums: dict[str, list[float]] = {p.name: [0.0, 0.0, 0.0] for p in places}
     for s in looked.served:
+        if not (s.finished or s.failed or s.service_s):
+            continue
         row = sums[s.peers[0]]
         row[0] += s.finished
         row[1] += s.failed
@@ -209,6 +209,8 @@ def _seen(was: ClusterHealth | None, row: Sequence[float], keep: float, at: floa
     if was is None:
         return ClusterHealth(Recent(finished, failed, service_s), seen_at=at)
     r = was.recent
+    if not (finished or failed or service_s or r.finished or r.failed or r.service_s):
+        return was
     recent = Recent(r.finished * keep + finished, r.failed * keep + failed, r.service_s * keep + service_s)
     return ClusterHealth(recent, was.usual_s, was.seen_at, was.sick)
 
@@ -221,6 +223,8 @@ def _told(view: ClusterHealth) -> bool:
 def _sickness(name: str, views: Mapping[str, ClusterHealth]) -> float | None:
     """How sick a cluster is beside the others, 0 to 1; None when too little was seen of it."""
     mine = views[name]
+    if not mine.recent.failed and not _told(mine):
+        return None
     others = [v for n, v in views.items() if n != name]
     failing = min((v.recent.failed / v.recent.asked for v in others if v.recent.asked >= LEAST_ANSWERS), default=None)
     if fails_more(mine.recent, failing or 0.0):
@@ -271,6 +275,8 @@ def _moved(
         usual_s = keep * usual_s + (1 - keep) * view.recent.mean_s if usual_s else first_s
     elif at - seen_at > FORGOTTEN_AFTER_S:
         usual_s = 0.0
+    if (usual_s, seen_at, sick) == (view.usual_s, view.seen_at, view.sick):
+        return view
     return ClusterHealth(view.recent, usual_s, seen_at, sick)
 
 
@@ -298,6 +304,9 @@ def _per_replica(
         counts[s.peers[0]] += level
     each = {n: wanted[n] / count if count else 0.0 for n, count in counts.items()}
     top = max(each.values(), default=0.0) or 1.0
+    if not judged.health and not judged.out:  # nobody is known to do worse than the others of its cluster
+        alike = {n: max(1, round(HEAVIEST * part / top)) for n, part in each.items()}
+        return {s.name: alike[s.peers[0]] for s in served}
     return {
         s.name: 0 if s.name in judged.out else max(1, round(HEAVIEST * each[s.peers[0]] * levels[s.name] / top))
         for s in served
