@@ -314,3 +314,18 @@ def test_a_flac_whose_header_states_a_higher_rate_than_its_frames_counts_by_its_
     faster = (packed & ~(0xFFFFF << 44) | 1_044_480 << 44).to_bytes(8, "big")
     said = screened(data[:18] + faster + data[26:], "audio/flac")
     assert said.seconds == pytest.approx(2.5, abs=0.001)
+
+
+@pytest.mark.parametrize("tag", [b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3"])
+def test_a_tag_in_the_middle_of_an_mp3_hides_nothing_behind_it(tag: bytes):
+    data = sound("mp3", "libmp3lame", bit_rate=128_000)
+    at = data.index(data[data.index(b"\xff\xfb") :][:2], len(data) // 4)
+    said = screened(data[:at] + tag + data[at:], "audio/mpeg")
+    assert said.seconds >= 2.4
+
+
+def test_a_tag_whose_length_no_decoder_takes_hides_nothing():
+    data = sound("mp3", "libmp3lame", bit_rate=128_000)
+    assert data.startswith(b"ID3")
+    said = screened(data[:6] + b"\x00\x00\xff\xff" + data[10:], "audio/mpeg")
+    assert said.seconds >= 2.4

@@ -65,8 +65,11 @@ local function behind_tags(src)
     if pos + 10 > src.total or src:text(pos, 3) ~= "ID3" then
       return pos
     end
-    local flags, a, b, c, d = src:unpack("BBBBB", 5, pos + 5)
-    pos = pos + 10 + ((a & 127) << 21 | (b & 127) << 14 | (c & 127) << 7 | d & 127) + (flags & 16 ~= 0 and 10 or 0)
+    local major, minor, flags, a, b, c, d = src:unpack("BBBBBBB", 7, pos + 3)
+    if major == 0xFF or minor == 0xFF or (a | b | c | d) > 127 then -- no tag, as decoders have it
+      return pos
+    end
+    pos = pos + 10 + (a << 21 | b << 14 | c << 7 | d) + (flags & 16 ~= 0 and 10 or 0)
   end
   return pos
 end
@@ -108,6 +111,20 @@ local function first_frame(src, pos)
     pos = pos + 1
   end
   return nil
+end
+
+local TAGS = { TAG = true, APE = true, LYR = true, ID3 = true }
+
+-- Where sound goes on behind a tag at `pos`, or the end: a tag in the middle hides nothing that decoders find again.
+local function behind_tag(src, pos)
+  while pos + 4 <= src.total do
+    local again = first_frame(src, pos)
+    if again then
+      return again
+    end
+    pos = pos + SEARCH
+  end
+  return src.total
 end
 
 -- A frame that holds no sound but says how many follow.
@@ -152,9 +169,8 @@ function frames.mpeg(src)
       samples = samples + found.samples
       pos = pos + found.size
     else
-      local tag = src:text(pos, 3)
-      if tag == "TAG" or tag == "APE" or tag == "LYR" or tag == "ID3" then
-        pos = src.total
+      if TAGS[src:text(pos, 3)] then
+        pos = behind_tag(src, pos + 3)
       else
         local again = first_frame(src, pos + 1) or src.total
         lost, pos = lost + again - pos, again -- a byte is at most a millisecond: 8 kbit/s is the lowest rate
