@@ -75,9 +75,13 @@ def test_keys_and_quotas_from_the_command_line_through_a_crash(tmp_path: Path):
         (acme,) = say(live, "tenants")["tenants"]
         assert acme["spent"]
         assert acme["requests_today"] >= 5
-        metrics = httpx.get(f"http://127.0.0.1:{live.page_port}/metrics").text
-        assert 'tidegate_tenant_requests_today{tenant="acme"}' in metrics
-        assert 'tidegate_tenant_refused_requests_total{code="quota_exhausted",tenant="acme"}' in metrics
+
+        def metrics() -> str:
+            return httpx.get(f"http://127.0.0.1:{live.page_port}/metrics").text
+
+        assert 'tidegate_tenant_requests_today{tenant="acme"}' in metrics()
+        refused = 'tidegate_tenant_refused_requests_total{code="quota_exhausted",tenant="acme"}'
+        live.wait(lambda: refused in metrics(), 10, "the refusal is counted")
 
         live.write(echo, cluster(), tenant("acme", quota={"requestsPerDay": 1000}))
         live.run("apply", "-f", str(live.manifests))
