@@ -23,9 +23,9 @@ from tidegate.model.actions import Forget, Prepare, Publish, Start, Stop
 from tidegate.model.memory import Memory
 from tidegate.model.observed import ClusterSeen, GatewaySeen, Observed, PoolLoad, ReplicaSeen, ServerSeen, Verdict
 from tidegate.model.plan import Tick
-from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.model.scaling import Scale, ScaleInput, ScaleMemory, ScaleResult
 from tidegate.policy.scaling import scale as promise_scale
-from tidegate.policy.tick import Scale, tick
+from tidegate.policy.tick import tick
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.spec.service import MediaService

@@ -14,7 +14,7 @@ from tidegate.model.actions import Stop
 from tidegate.model.lifecycle import ROLLOUT_MOVES, RolloutPhase
 from tidegate.model.memory import Counted, Memory, RolloutMemory
 from tidegate.model.observed import Intent
-from tidegate.policy.evidence import against
+from tidegate.policy.rollout.evidence import against
 from tidegate.spec.service import RollbackOn, Rollout
 from tidegate.store import codec
 

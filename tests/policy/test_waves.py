@@ -13,7 +13,7 @@ from policy.world import KEY, World, cluster, service
 from tidegate.base.errors import SpecError
 from tidegate.model.lifecycle import RolloutPhase
 from tidegate.model.memory import Memory, RolloutMemory
-from tidegate.policy.waves import plan
+from tidegate.policy.rollout.waves import plan
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.service import Rollout
 from tidegate.store import codec

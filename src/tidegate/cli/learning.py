@@ -17,9 +17,8 @@ from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory, PoolMemory
 from tidegate.policy import suggest as policy
 from tidegate.policy.lesson import taught
-from tidegate.policy.lifecycle import startup_p95_s
+from tidegate.policy.lifecycle import STARTUP_GUESS_S, startup_p95_s
 from tidegate.policy.scaling import learn
-from tidegate.policy.tick import STARTUP_GUESS_S
 from tidegate.sim import history, trace_files
 from tidegate.sim.requests import ServiceTime
 from tidegate.sim.trace import Trace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate.model.observed import PoolLoad
@@ -159,3 +160,6 @@ class ScaleResult:
     memory: ScaleMemory
     reasons: tuple[Reason, ...]
     look_again_at: float | None = None
+
+
+Scale = Callable[[ScaleInput, ScaleMemory], ScaleResult]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import BalanceMemory, ReplicaMemory
 from tidegate.model.observed import Observed, PoolLoad, ReplicaSeen, Verdict
-from tidegate.policy import weights
+from tidegate.model.plan import PoolPlan
+from tidegate.policy import outliers, weights
 from tidegate.policy.distance import home_of, measure, round_trip_s, stepped
+from tidegate.policy.lifecycle import STATIC
 from tidegate.policy.outliers import Served
 from tidegate.policy.weights import Balance, Looked, Place
+from tidegate.policy.work import Work
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 
 Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
 READY = ReplicaState.READY
+EJECTED = "does worse than its peers again and again"  # the `leaving` of a replica that was out too often
 
 
 @dataclass(slots=True)
@@ -151,3 +155,33 @@ def _offered(load: PoolLoad | None) -> float:
     if load is None or not load.interval_s or not load.finished:
         return 0.0
     return load.arrivals / load.interval_s * load.service_s_sum / load.finished
+
+
+def balance(work: Work, replicas: Mapping[PoolKey, list[Replica]], plans: dict[PoolKey, PoolPlan]) -> dict[str, int]:
+    """The weight of every replica that serves; the plans are told the weights of their clusters."""
+    balancer = Balancer.of(work.specs, work.observed, work.before.round_trips_s)
+    work.round_trips_s = balancer.measured(r for of_pool in replicas.values() for r in of_pool)
+    regions, held, weights = balancer.regions(replicas), frozenset(work.held), dict[str, int]()
+    for spec in work.specs.pools:
+        pool = work.pools[spec.key]
+        mine = replicas.get(spec.key, ())
+        balance = balancer.pool(spec, work.orders[spec.key], mine, held, pool.balance, regions)
+        if balance is None:
+            continue
+        weights.update(balance.replicas)
+        work.ejections += balance.steps
+        work.pools[spec.key] = pool.now(balance=balance.memory)
+        plans[spec.key] = plans[spec.key].weighted(balance.clusters)
+        _replace_stubborn(work, mine, balance.memory)
+    return weights
+
+
+def _replace_stubborn(work: Work, mine: Iterable[Replica], memory: BalanceMemory) -> None:
+    """Let a replica that was out again and again be replaced, one at a time."""
+    again = frozenset(outliers.stubborn(memory.replicas))
+    standing = [(n, m) for n, m, _ in mine if m.state is READY and m.revision != STATIC] if again else []
+    if any(m.leaving == EJECTED for _, m in standing):
+        return
+    chosen = next(((n, m) for n, m in standing if n in again and not m.leaving), None)
+    if chosen is not None:
+        work.replicas[chosen[0]] = replace(chosen[1], leaving=EJECTED)

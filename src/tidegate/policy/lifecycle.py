@@ -16,6 +16,9 @@ from tidegate.model.memory import ReplicaMemory, Vacancy
 from tidegate.model.observed import ReplicaSeen, Verdict
 
 FOUND = "found"  # the mark of a replica whose start nobody watched, so nothing is measured by it
+# The revision of replicas on fixed hosts, which somebody else runs: routed to, never started or stopped.
+STATIC = "static"
+STARTUP_GUESS_S = 10.0  # before a start-up was ever measured
 START_GRACE_S = 10.0  # a replica that was just ordered may not be visible yet
 BACKOFF_FIRST_S = 10.0
 BACKOFF_MAX_S = 300.0

@@ -6,14 +6,18 @@ Both only name replicas; the tick replaces a moved one first and drains it then,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from tidegate.model.memory import Refusal, ReplicaMemory
+from tidegate.model.memory import ReplicaMemory
+from tidegate.policy import lifecycle
 from tidegate.policy.placement import Options, Room, better
 from tidegate.policy.reconcile import Standing, victims
+from tidegate.policy.room import kept_there
+from tidegate.policy.work import Work
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolSpec
 
-REST_FIRST_S, REST_MOST_S = 60.0, 3600.0  # nothing new for a cluster that did not find room for what it had taken on
+MOVED = "moved to "  # how the `leaving` of a replica begins that only goes to a better cluster
 
 
 def reclaim(
@@ -70,20 +74,6 @@ def _kept_for_spread(choice: Options, per_cluster: Mapping[str, int]) -> int:
     return 1 if sum(1 for n in per_cluster.values() if n) <= choice.min_clusters and choice.min_clusters > 1 else 0
 
 
-def resting(refusals: Mapping[str, Refusal], at: float) -> frozenset[str]:
-    """Clusters that lately did not find room for what they had taken on."""
-    return frozenset(name for name, r in refusals.items() if at - r.at < r.rest_s)
-
-
-def refused(before: Refusal | None, at: float) -> Refusal:
-    """A cluster that was asked again after its rest and has no room again rests twice as long, up to an hour."""
-    if before is None:
-        return Refusal(at, REST_FIRST_S)
-    if at - before.at < before.rest_s:
-        return Refusal(at, before.rest_s)
-    return Refusal(at, min(REST_MOST_S, 2 * before.rest_s))
-
-
 def preempt(
     pool: PoolSpec,
     pending: int,
@@ -136,3 +126,56 @@ def _make_room(
             spec = next(s for n, _, s in candidates if n == name)
             room.unexpect(cluster, spec.resources)
     return None, []
+
+
+def stay(work: Work, standing: list[Standing]) -> bool:
+    """Call off the moves of a pool whose room went to others in the meantime; whether there were any."""
+    moving = [s.id for s in standing if s.memory.leaving.startswith(MOVED)]
+    for name in moving:
+        work.replicas[name] = replace(work.replicas[name], leaving="")
+    return bool(moving)
+
+
+def move_one(work: Work, spec: PoolSpec, standing: list[Standing], choice: Options) -> None:
+    """Begin to move one replica to a cluster that is better for it, when one has had room for a while."""
+    if len(choice.order) < 2 and len({s.memory.cluster for s in standing} | set(choice.order)) < 2:
+        return
+    if work.room.unseen and any(s.memory.cluster in work.room.unseen for s in standing):
+        return  # what cannot be seen is not moved away for that, and its room may come back
+    startup_s = lifecycle.startup_p95_s(work.pools[spec.key].startups_s, lifecycle.STARTUP_GUESS_S)
+    move = reclaim(
+        spec,
+        standing,
+        work.open(choice),
+        work.room,
+        work.clusters,
+        pressed_at=work.before.pressed_at,
+        startup_s=startup_s,
+        at=work.observed.at,
+    )
+    if move is not None:
+        name, target = move
+        work.replicas[name] = replace(work.replicas[name], leaving=f"{MOVED}{target}")
+        work.room.take(target, spec)  # nobody else may have it until the replica that moves is started there
+        work.wake.append(work.observed.at)
+
+
+def displace(
+    work: Work,
+    spec: PoolSpec,
+    pending: int,
+    choice: Options,
+    standing: list[Standing],
+    placed: Iterable[str],
+) -> None:
+    """Drain replicas of batch services where an interactive one finds no room."""
+    there = kept_there(standing, placed)
+    batch = [
+        (n, m, owner)
+        for owner in work.specs.pools
+        if owner.placement.latencyClass == "batch"
+        for n, m in work.alive(owner.key)
+    ]
+    for name in preempt(spec, pending, work.open(choice), work.room, batch, there=there):
+        why = f"makes room for {spec.key}"
+        work.replicas[name] = lifecycle.retire(work.replicas[name], why, work.observed.at)

@@ -15,7 +15,9 @@ from tidegate.model.memory import ReplicaMemory, Vacancy
 from tidegate.model.observed import ReplicaSeen, Verdict
 from tidegate.model.plan import Mark
 from tidegate.policy import lifecycle
+from tidegate.policy.work import Work
 from tidegate.spec.probes import Liveness
+from tidegate.spec.resolve import PoolKey
 
 SCRIPT_S = 310.0  # a script has 300 s; one that said nothing by then is lost, with the process that ran it
 AGAIN_S = 600.0  # a replica that fails later than this after its remedy gets the script again, not a restart
@@ -94,3 +96,42 @@ def _why(memory: ReplicaMemory, seen: ReplicaSeen, at: float) -> str:
         return seen.detail
     how = {Verdict.PASS: "again after its remedy script", Verdict.FAIL: "and its remedy script failed too"}
     return f"{how.get(seen.remedy, 'and its remedy script said nothing')}: {seen.detail.removeprefix('liveness: ')}"
+
+
+def apply(work: Work) -> None:
+    """Do something about replicas whose liveness failed, never for more than the pool's share at a time."""
+    if all(p.service.probes.liveness is None for p in work.specs.pools) and not any(
+        m.remedies_wait for m in work.pools.values()
+    ):
+        return
+    at, failing = work.observed.at, dict[PoolKey, int]()
+    for name, seen in work.seen.items():
+        memory = work.replicas[name]
+        pool = work.declared.get(memory.key)
+        liveness = pool.service.probes.liveness if pool else None
+        if liveness is None or memory.state not in (ReplicaState.READY, ReplicaState.PREPARING):
+            continue
+        if seen.liveness is not Verdict.FAIL:
+            if memory.sick_at is not None and seen.liveness is Verdict.PASS:
+                _treated(work, name, recovered(name, memory, at))
+            continue
+        failing[memory.key] = failing.get(memory.key, 0) + 1
+        room = budget(liveness, (m for _, m in work.mine(memory.key)), at)
+        treated = treat(name, memory, seen, liveness, at, allowed=room > 0)
+        _treated(work, name, treated)
+        if treated.refused:
+            share = f"{liveness.maxShare:.0%} of the pool may be under remedy at a time"
+            work.unremedied[memory.key] = f"{failing[memory.key]} fail their liveness probe; no more than {share}"
+    for key, pool_memory in work.pools.items():
+        waits = key in work.unremedied
+        if waits is not pool_memory.remedies_wait:
+            work.pools[key] = replace(pool_memory, remedies_wait=waits)
+            text = work.unremedied.get(key, "the others may be remedied again")
+            work.marks.append(Mark("", key, "remedy", text, at))
+
+
+def _treated(work: Work, name: str, treated: Treated) -> None:
+    work.replicas[name] = treated.memory
+    work.marks += treated.marks
+    work.actions += [treated.action] if treated.action else []
+    work.leave(treated.memory.key, treated.vacancy)

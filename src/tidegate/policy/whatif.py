@@ -18,11 +18,11 @@ from tidegate.model.memory import Memory
 from tidegate.model.observed import ClusterSeen, GatewaySeen, Observed, ReplicaSeen, ServerSeen, Verdict
 from tidegate.model.outlook import ClusterChange, Outlook, PoolOutlook
 from tidegate.model.plan import Tick
-from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.model.scaling import Scale, ScaleInput, ScaleMemory, ScaleResult
 from tidegate.model.snapshot import Snapshot
 from tidegate.policy.placement import hourly_price
 from tidegate.policy.scaling import scale as promise_scale
-from tidegate.policy.tick import Scale, tick
+from tidegate.policy.tick import tick
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, Specs
 
