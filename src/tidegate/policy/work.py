@@ -1,6 +1,6 @@
 """What one tick has in hand; mutable, and never seen outside of it.
 
-The modules that make up a tick change it in turn: `lives`, `remedy`, `room`, `pools`, `moves`, `termination`, `balancing`.
+The modules of a tick change it in turn: `lives`, `remedy`, `room`, `pools` with `moves`, `termination`, `balancing`.
 """
 
 from __future__ import annotations
