@@ -50,8 +50,8 @@ def test_a_key_is_revoked_by_its_id(world: tuple[FakeControl, str]) -> None:
 
 def test_tenants_show_limits_use_and_refusals(world: tuple[FakeControl, str]) -> None:
     shown = run("tenants", "--state", world[1]).stdout
-    for part in ("acme", "20/s, burst 40", "3 of 8", "900 of 1000", "5 MiB", "99.89%", "rate_limited 7", "batch",
-                 "key_missing 2"):  # fmt: skip
+    for part in ("acme", "20/s, burst 40", "3 of 8, 2 waiting", "900 of 1000", "5 MiB", "412.5 of 1000 MP", "99.89%",
+                 "rate_limited 7", "batch", "key_missing 2"):  # fmt: skip
         assert part in shown, part
     told = json.loads(run("tenants", "--json", "--state", world[1]).stdout)
     assert told["tenants"][0]["refused"] == {"rate_limited": 7}

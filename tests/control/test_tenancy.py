@@ -13,6 +13,7 @@ import pytest
 from tidegate.base.clock import ManualClock
 from tidegate.base.errors import ControlError, StoreError
 from tidegate.control.exposure import open_services
+from tidegate.control.metering import unmetered
 from tidegate.control.tenancy import KEY_PREFIX, Tenancy
 from tidegate.gateway import access
 from tidegate.gateway.fake import FakeGateway
@@ -161,6 +162,33 @@ async def test_a_quota_ends_the_day_survives_a_crash_and_begins_anew_at_midnight
     await here.use(1)
     assert here.gateway.admission.spent == {}
     assert here.tenancy.status().tenants[0].requests_today == 1
+
+
+async def test_media_of_the_day_are_kept_too(here: World):
+    limited = tenant(quota={"megapixelsPerDay": 12, "mediaSecondsPerDay": 90})
+    await here.tenancy.open([limited])
+    now = here.clock.wall()
+    await here.tenancy.step(AdmissionSeen({"acme": TenantUse(worked=2, pixels=11_500_000, media_s=30.5)}), now)
+    await here.restart(limited)
+    await here.tenancy.step(AdmissionSeen({"acme": TenantUse(worked=1, pixels=400_000, media_s=30.5)}), now)
+    (acme,) = here.tenancy.status().tenants
+    assert (acme.megapixels_per_day, acme.media_seconds_per_day, acme.spent) == (12, 90, False)
+    await here.tenancy.step(AdmissionSeen({"acme": TenantUse(pixels=2**70)}), now)
+    await here.restart(limited)
+    (acme,) = here.tenancy.status().tenants
+    assert (acme.megapixels_today, acme.spent) == ((2**63 - 1) / 1e6, True)
+    assert here.gateway.admission.spent == {"acme": MIDNIGHT}
+
+
+def test_a_quota_of_media_is_told_where_nobody_reads_media():
+    face = {"kind": "MediaService", "metadata": {"name": "face"}, "spec": {"command": ["x"]}}
+    read = {"kind": "MediaService", "metadata": {"name": "read"}, "spec": {"command": ["x"], "accepts": {"count": 2}}}
+    quota = {"services": ["*"], "quota": {"megapixelsPerDay": 5}}
+    acme = {"kind": "Tenant", "metadata": {"name": "acme"}, "spec": quota}
+    manifests = [{"apiVersion": "tidegate.dev/v1", **m} for m in (face, read, acme)]
+    (said,) = unmetered(load_data(manifests, here=Capacity(cpu=8, memory="8Gi")).specs)
+    assert said.startswith("tenant acme: media sent to face cost none")
+    assert unmetered(load_data(manifests[1:], here=Capacity(cpu=8, memory="8Gi")).specs) == ()
 
 
 async def test_a_bigger_quota_lets_in_at_once(here: World):

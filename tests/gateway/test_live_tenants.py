@@ -12,11 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.screen.test_hostile import jpeg
 from gateway.world import Replica, Seen, World, pool, service, snapshot, until, world
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule, TenantUse
 from tidegate.spec.access import Access
+from tidegate.spec.service import Accepts
 
 ACME, RIVAL = TenantRule("acme", ("face",)), TenantRule("rival", ("*",))
 
@@ -142,6 +144,21 @@ async def test_a_large_body_is_let_in_once_and_keeps_its_tenant_through_a_lane(t
         assert uses["acme"].key_ids == {"id-alice"}
 
 
+async def test_media_cost_what_was_read_of_them_and_unread_ones_what_they_may_be(tmp_path: Path):
+    async with world(tmp_path, small_body_bytes=64 * 1024) as here:
+        await here.gateway.admit(Admission((ACME,), (key(ALICE),)))
+        await guarded(here, accepts=Accepts(pixels=50_000_000))
+        small, padded = jpeg(64, 48), jpeg(640, 480) + bytes(200_000)  # the second one by way of a lane
+        unread = b"unheard of" * 40
+        for body in (small, padded):
+            assert await code(here, headers=bearer(ALICE), content=body) == "200"
+        uses = await uses_of(here, 2)
+        assert (uses["acme"].pixels, uses["acme"].media_s) == (64 * 48 + 640 * 480, 0.0)
+        assert await code(here, headers=bearer(ALICE), content=unread) == "200"
+        use = (await uses_of(here, 1))["acme"]
+        assert (use.pixels, use.media_s) == (400 * 1024, 0.4)
+
+
 async def uses_of(here: World, count: int) -> dict[str, TenantUse]:
     """What was counted, once `count` requests were."""
     total: dict[str, list[TenantUse]] = {}
@@ -167,6 +184,8 @@ def _added(uses: list[TenantUse]) -> TenantUse:
         failed=sum(u.failed for u in uses),
         gave_up=sum(u.gave_up for u in uses),
         sent_bytes=sum(u.sent_bytes for u in uses),
+        pixels=sum(u.pixels for u in uses),
+        media_s=sum(u.media_s for u in uses),
         refused=refused,
         key_ids=frozenset().union(*(u.key_ids for u in uses)),
     )
@@ -283,7 +302,8 @@ async def test_requests_in_progress_are_limited_and_refused_ones_are_not_counted
             return one.busy == 2
 
         await until(two_run)
-        assert (await here.gateway.observe())[0].admission.in_progress["acme"] == 2
+        seen = (await here.gateway.observe())[0].admission
+        assert (seen.in_progress["acme"], seen.queued) == (2, {"acme": 0})
         for _ in range(5):
             assert await code(here, headers=bearer(ALICE)) == "429 concurrency_limited"
         assert await code(here, headers=bearer(BOB)) == "200"
@@ -297,6 +317,35 @@ async def test_requests_in_progress_are_limited_and_refused_ones_are_not_counted
         gate.set()
         assert await asyncio.gather(*running) == ["200"] * 3
         assert await code(here, headers=bearer(ALICE)) == "200"
+
+
+async def test_who_waits_is_told_from_who_is_served(tmp_path: Path):
+    async with world(tmp_path) as here:
+        await here.gateway.admit(Admission((ACME, RIVAL), KEYS))
+        gate = asyncio.Event()
+
+        async def held(_: Replica, __: Seen) -> tuple[int, bytes]:
+            await gate.wait()
+            return 200, b"ok"
+
+        one = await here.replica("face-1", answer=held)
+        await here.gateway.publish(snapshot(service(pool(servers=(one.server(),)), access=Access())))
+        running = [asyncio.create_task(code(here, headers=bearer(ALICE))) for _ in range(3)]
+
+        async def counts(**wanted: int) -> bool:
+            seen = (await here.gateway.observe())[0].admission
+            return (dict(seen.in_progress), dict(seen.queued)) == ({"acme": 3, **wanted}, {"acme": 2, **wanted})
+
+        await until(counts)
+        running.append(asyncio.create_task(code(here, headers=bearer(BOB))))
+
+        async def rival_is_in() -> bool:
+            seen = (await here.gateway.observe())[0].admission
+            return seen.in_progress.get("rival") == 1 and sum(seen.queued.values()) == 3
+
+        await until(rival_is_in)
+        gate.set()
+        assert await asyncio.gather(*running) == ["200"] * 4
 
 
 async def test_a_spent_quota_ends_by_itself_at_its_time(tmp_path: Path):

@@ -38,6 +38,10 @@ def test_a_day_ends_at_midnight_of_its_time_zone(now: str, zone: str, date: str,
         (Quota(requestsPerDay=10), Used(10), True),
         (Quota(requestsPerDay=0), Used(), True),
         (Quota(requestsPerDay=10, bytesPerDay="1M"), Used(1, 1_000_000), True),
+        (Quota(megapixelsPerDay=0.5), Used(1, 1, 499_999), False),
+        (Quota(megapixelsPerDay=0.5), Used(1, 1, 500_000), True),
+        (Quota(mediaSecondsPerDay="1m"), Used(1, 1, 0, 59.9), False),
+        (Quota(mediaSecondsPerDay="1m"), Used(1, 1, 0, 60.0), True),
     ],
 )
 def test_a_quota_is_spent_when_nothing_is_left(quota: Quota, used: Used, gone: bool) -> None:

@@ -18,8 +18,10 @@ import pytest
 from tidegate.base.errors import StoreError
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory
+from tidegate.model.tenancy import Used
 from tidegate.spec.load import load_text
 from tidegate.store.journal import Journal, Retention
+from tidegate.store.tenants import TenantStore
 
 MANIFEST = """
 apiVersion: tidegate.dev/v1
@@ -202,3 +204,17 @@ def test_tables_of_a_newer_version_are_left_alone(journal: Journal, tmp_path: Pa
         other.commit()
     with pytest.raises(StoreError, match="was written by a newer Tidegate"):
         journal.read()
+
+
+def test_columns_that_came_later_are_added_to_what_an_older_version_wrote(tmp_path: Path) -> None:
+    url, day = f"sqlite:///{tmp_path / 'journal.db'}", ("acme", "2026-11-28")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as old, old:
+        old.execute("CREATE TABLE usage (tenant TEXT, day TEXT, requests BIGINT, sent_bytes BIGINT)")
+        old.execute("INSERT INTO usage VALUES ('acme', '2026-11-28', 3, 500)")
+    for _ in range(2):
+        with Journal(url) as journal:
+            store = TenantStore(journal)
+            assert store.usage([day]) == {day: Used(3, 500, 0, 0.0)}
+    with Journal(url) as journal:
+        TenantStore(journal).write({day: Used(4, 600, 7, 1.5)}, {})
+        assert TenantStore(journal).usage([day]) == {day: Used(4, 600, 7, 1.5)}

@@ -15,8 +15,8 @@ from tidegate.model.tenancy import KeyStatus, TenancyStatus, TenantStatus
 
 def tenant_table(tenancy: TenancyStatus) -> Table:
     """One row per tenant; `-` where there is no limit."""
-    names = ("TENANT", "SERVICES", "PRIORITY", "WEIGHT", "RATE", "IN PROGRESS", "TODAY", "BYTES TODAY", "KEYS")
-    table = _table(*names, "ANSWERED", "IN TIME", "FAILED", "REFUSED")
+    names = ("TENANT", "SERVICES", "PRIORITY", "WEIGHT", "RATE", "IN PROGRESS", "TODAY", "BYTES TODAY")
+    table = _table(*names, "MEDIA TODAY", "KEYS", "ANSWERED", "IN TIME", "FAILED", "REFUSED")
     for t in tenancy.tenants:
         table.add_row(t.name, ", ".join(t.services) or "none", t.priority, str(t.weight), *_limits(t), *_counts(t))
     return table
@@ -42,9 +42,17 @@ def _limits(t: TenantStatus) -> tuple[str, ...]:
     rate = "-" if t.requests_per_s is None else f"{t.requests_per_s:g}/s, burst {t.burst}"
     most = "" if t.concurrency is None else f" of {t.concurrency}"
     requests = f"{t.requests_today}{'' if t.requests_per_day is None else f' of {t.requests_per_day}'}"
+    waiting = f", {t.queued} waiting" if t.queued else ""
     sent = f"{format_bytes(t.bytes_today)}{'' if t.bytes_per_day is None else f' of {format_bytes(t.bytes_per_day)}'}"
     spent = f" (spent until {_when(t.day_ends_at)})" if t.spent else ""
-    return rate, f"{t.in_progress}{most}", f"{requests}{spent}", sent, str(t.active_keys)
+    return rate, f"{t.in_progress}{most}{waiting}", f"{requests}{spent}", sent, _media(t), str(t.active_keys)
+
+
+def _media(t: TenantStatus) -> str:
+    """Megapixels, and seconds where there are any."""
+    pixels = f"{t.megapixels_today:.1f}{'' if t.megapixels_per_day is None else f' of {t.megapixels_per_day:g}'} MP"
+    limit = "" if t.media_seconds_per_day is None else f" of {t.media_seconds_per_day:g}"
+    return f"{pixels}, {t.media_seconds_today:.1f}{limit} s" if t.media_seconds_today or limit else pixels
 
 
 def _counts(t: TenantStatus) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from tidegate.control import diff, rollouts
 from tidegate.control.act import Actor
 from tidegate.control.decide import decide
 from tidegate.control.exposure import open_services
+from tidegate.control.metering import unmetered
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
 from tidegate.control.status import Addresses, Meter, status
@@ -160,7 +161,7 @@ class Live:
             notes: tuple[str, ...] = ()
         except (GatewayError, StoreError) as error:  # the next tick tries again
             notes = (f"tenants are not in force yet: {error}",)
-        return Diff(changes, (*notes, *open_services(specs, self.where.host)))
+        return Diff(changes, (*notes, *open_services(specs, self.where.host), *unmetered(specs)))
 
     async def plan(self, manifests: Sequence[Manifest], *, prune: bool) -> Preview:
         await self._first_tick()

@@ -11,6 +11,7 @@ from tidegate import __version__
 from tidegate.base.units import count_of
 from tidegate.control.certificates import warnings
 from tidegate.control.exposure import open_services
+from tidegate.control.metering import unmetered
 from tidegate.control.places import clusters
 from tidegate.model.lifecycle import PHASES, ReplicaState
 from tidegate.model.memory import ReplicaMemory
@@ -112,7 +113,8 @@ def _gateway(specs: Specs, observed: Observed, where: Addresses, faults: Mapping
     seen, fault = observed.gateway, faults.get("gateway", "")
     if seen is None:
         return GatewayStatus(where.gateway, None, False, fault)
-    said = (*where.warnings, *open_services(specs, where.host), *warnings(seen.certificates, observed.at))
+    wide = (*open_services(specs, where.host), *unmetered(specs))
+    said = (*where.warnings, *wide, *warnings(seen.certificates, observed.at))
     ends = {c.file: c.until_at for c in seen.certificates if c.until_at is not None}
     return GatewayStatus(where.gateway, seen.version, True, fault, said, dict(seen.refused), ends, seen.media)
 

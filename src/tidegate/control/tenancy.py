@@ -43,6 +43,7 @@ class Tenancy:
     _last_used: dict[str, float] = field(default_factory=dict)
     _totals: dict[str, TenantUse] = field(default_factory=dict)
     _in_progress: Mapping[str, int] = field(default_factory=dict)
+    _queued: Mapping[str, int] = field(default_factory=dict)
     _told: Admission | None = None
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -72,13 +73,12 @@ class Tenancy:
         days = self._days(at)
         for name, use in seen.uses.items():
             self._totals[name] = _sum(self._totals.get(name, TenantUse()), use)
-            if name in days and use.worked:
-                used = self._used.get(days[name], Used())
-                self._used[days[name]] = Used(used.requests + use.worked, used.sent_bytes + use.sent_bytes)
+            if name in days and (use.worked or use.pixels or use.media_s):
+                self._used[days[name]] = self._used.get(days[name], Used()).plus(use)
                 self._unwritten.add(days[name])
             for key_id in use.key_ids & self._keys.keys():
                 self._keys[key_id] = replace(self._keys[key_id], last_used_at=at)
-        self._in_progress = seen.in_progress
+        self._in_progress, self._queued = seen.in_progress, seen.queued
         try:
             self._write(at)
             await self._tell()
@@ -205,11 +205,16 @@ class Tenancy:
             burst=spec.rate.depth if spec.rate else None,
             concurrency=spec.concurrency,
             in_progress=self._in_progress.get(tenant.name, 0),
+            queued=self._queued.get(tenant.name, 0),
             active_keys=active_keys,
             requests_today=used.requests,
             requests_per_day=spec.quota.requestsPerDay,
             bytes_today=used.sent_bytes,
             bytes_per_day=spec.quota.bytesPerDay,
+            megapixels_today=used.pixels / 1e6,
+            megapixels_per_day=spec.quota.megapixelsPerDay,
+            media_seconds_today=used.media_s,
+            media_seconds_per_day=spec.quota.mediaSecondsPerDay,
             day_ends_at=ends_at,
             time_zone=spec.quota.timeZone,
             spent=spent,
@@ -241,5 +246,7 @@ def _sum(a: TenantUse, b: TenantUse) -> TenantUse:
         a.failed + b.failed,
         a.gave_up + b.gave_up,
         a.sent_bytes + b.sent_bytes,
+        a.pixels + b.pixels,
+        a.media_s + b.media_s,
         Counter(a.refused) + Counter(b.refused),
     )

@@ -26,10 +26,6 @@ ACCESS_MAP = "access.map"
 KEYS_MAP, TENANTS_MAP, GRANTS_MAP, SPENT_MAP = "keys.map", "tenants.map", "grants.map", "spent.map"
 LOOSE_MAPS = (KEYS_MAP, TENANTS_MAP, GRANTS_MAP, SPENT_MAP)
 TENANTS_TABLE = "tenants"
-# The end of the account of a request; see `accounts`. Only the entrance sets these, so a large one counts once, too.
-LOG_FIELDS = (
-    "tenant=%[var(txn.service)],%[var(txn.tenant)],%[var(txn.key_id)],%[var(txn.refused)],%[var(txn.admitted)],%U"
-)
 
 _COUNTER = 2  # see `strict.COUNTERS`
 _CLOCK = 2**32

@@ -1,21 +1,20 @@
-"""Counting requests per tenant from the lines the proxy writes. Pure but for its own counters.
+"""Counting requests per tenant, from the lines of the proxy. Pure but for its own counters.
 
-The last cell of a line is the account (see `access.LOG_FIELDS`), with "-" for what is not known:
-
-    tenant=SERVICE,TENANT,KEY,CODE,ADMITTED,BYTES
-
-A large request passes the proxy twice; only its line at the entrance names a tenant, so it counts once.
+A large request passes the proxy twice. As a request it counts by its line at the entrance; its media and its time on a
+replica are told by the line of its lane.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tidegate.gateway.meter import Outcome, outcome
+from tidegate.gateway.lines import STAGED, Line, Outcome
 from tidegate.model.admission import TenantUse
 
-_MARK = "tenant="
+# Between two looks, half a second apart: work of seven looks ago counts half.
+_KEPT, _FORGOTTEN_S = 0.9, 1e-3
+_NO_WORK = (Outcome.REFUSED, Outcome.REJECTED, Outcome.RETRIED, Outcome.FAILED, Outcome.FAILED_ANSWER)
 
 
 @dataclass(slots=True)
@@ -25,6 +24,8 @@ class _Sheet:
     failed: int = 0
     gave_up: int = 0
     sent_bytes: int = 0
+    pixels: int = 0
+    media_s: float = 0.0
     refused: dict[str, int] = field(default_factory=dict)
     key_ids: set[str] = field(default_factory=set)
 
@@ -38,49 +39,65 @@ class Accounts:
     def __init__(self) -> None:
         self.promises_ms: Mapping[str, float] = {}
         self._sheets: dict[str, _Sheet] = {}
-        self._rest = b""
+        self._busy_s: dict[tuple[str, str], float] = {}
 
     def take(self) -> dict[str, TenantUse]:
         """The counts since the last call, by tenant; "" for refused requests of nobody known."""
         sheets, self._sheets = self._sheets, {}
-        return {
-            name: TenantUse(s.worked, s.in_time, s.failed, s.gave_up, s.sent_bytes, s.refused, frozenset(s.key_ids))
-            for name, s in sheets.items()
-        }
+        return {name: _use(sheet) for name, sheet in sheets.items()}
 
-    def feed(self, data: bytes) -> None:
-        """Take over what was read; the last line may be incomplete and is kept."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+    def busy_s(self) -> dict[tuple[str, str], float]:
+        """By tenant and backend, how long replicas worked for it of late, seconds; older work counts ever less."""
+        busy_s = dict(self._busy_s)
+        self._busy_s = {place: s * _KEPT for place, s in busy_s.items() if s > _FORGOTTEN_S}
+        return busy_s
+
+    def count(self, lines: Iterable[Line]) -> None:
+        """Take over what these say; lines of nobody known only count as refusals."""
         for line in lines:
-            _, mark, account = line.decode("ascii", "replace").rpartition(_MARK)
-            cells = account.split(",")
-            if mark and len(cells) == 6 and (cells[1], cells[3]) != ("-", "-"):
-                self._count(line.decode("ascii", "replace").split(" "), *cells)
+            if line.tenant or line.code:
+                sheet = self._sheets.setdefault(line.tenant, _Sheet())
+                if line.admitted != STAGED:
+                    self._request(sheet, line)
+                self._work(sheet, line)
 
-    def _count(
-        self, cells: list[str], service: str, tenant: str, key: str, code: str, admitted: str, size: str
-    ) -> None:
-        sheet = self._sheets.setdefault("" if tenant == "-" else tenant, _Sheet())
-        if key != "-":
-            sheet.key_ids.add(key)
-        if code != "-" or admitted == "-":
-            sheet.refuse(code)
-            return
-        assigned = cells[2] != "<NOSRV>"
-        end = outcome(cells[4], int(cells[3]), assigned)
-        if end in (Outcome.REFUSED, Outcome.REJECTED):
-            sheet.refuse("no_capacity" if end is Outcome.REFUSED else "bad_request")
-        elif end in (Outcome.FAILED, Outcome.FAILED_ANSWER):
+    def _request(self, sheet: _Sheet, line: Line) -> None:
+        if line.key:
+            sheet.key_ids.add(line.key)
+        if line.code or not line.admitted:
+            sheet.refuse(line.code or "-")
+        elif line.end in (Outcome.REFUSED, Outcome.REJECTED):
+            sheet.refuse("no_capacity" if line.end is Outcome.REFUSED else "bad_request")
+        elif line.end in _NO_WORK:
             sheet.failed += 1
         else:
-            sheet.gave_up += end is Outcome.GAVE_UP
-            if end is Outcome.GAVE_UP and not assigned:
-                return
-            sheet.worked += 1
-            sheet.sent_bytes += int(size)
-            sheet.in_time += end is Outcome.ANSWERED and self._in_time(cells, service)
+            sheet.gave_up += line.end is Outcome.GAVE_UP
+            if line.assigned:
+                sheet.worked += 1
+                sheet.sent_bytes += line.sent_bytes
+                in_time = line.answer_ms <= self.promises_ms.get(line.service, 0.0)
+                sheet.in_time += in_time and line.end is Outcome.ANSWERED
 
-    def _in_time(self, cells: list[str], service: str) -> bool:
-        head_ms, up_us, active_ms = int(cells[5]), cells[6], int(cells[10])
-        upload_ms = int(up_us) / 1000 if up_us != "-" else 0.0
-        return active_ms - max(0, head_ms) - upload_ms <= self.promises_ms.get(service, 0.0)
+    def _work(self, sheet: _Sheet, line: Line) -> None:
+        """What a replica worked on, in the line that names its pool."""
+        if not line.assigned or line.code or "." not in line.backend:
+            return
+        place = line.tenant, line.backend
+        self._busy_s[place] = self._busy_s.get(place, 0.0) + line.service_s
+        if line.record is not None and line.end not in _NO_WORK:
+            sheet.pixels += line.record.total_pixels
+            sheet.media_s += line.record.total_seconds
+
+
+def _use(sheet: _Sheet) -> TenantUse:
+    return TenantUse(
+        worked=sheet.worked,
+        in_time=sheet.in_time,
+        failed=sheet.failed,
+        gave_up=sheet.gave_up,
+        sent_bytes=sheet.sent_bytes,
+        pixels=sheet.pixels,
+        media_s=sheet.media_s,
+        refused=sheet.refused,
+        key_ids=frozenset(sheet.key_ids),
+    )

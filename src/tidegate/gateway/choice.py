@@ -16,7 +16,7 @@ from tidegate.gateway.screening import MediaLimits
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import quoted
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot, pool_of
-from tidegate.spec.service import Accepts, Match, Range
+from tidegate.spec.service import SCREENED_KINDS, Accepts, Match, Range
 
 # Subtypes under which people know a format, and the name the screen has for it.
 _SUBTYPES = {
@@ -36,7 +36,6 @@ _SUBTYPES = {
     "heif": "heic",
     "jp2": "jpeg2000",
 }
-_SCREENED_KINDS = ("image", "audio", "video")
 # Statuses of refusals by the screen; a code that stands here for none is answered with 422.
 _STATUS = {
     "media_unsupported_type": 415,
@@ -54,7 +53,7 @@ def screened(service: ServiceRoute) -> bool:
     """Whether the media of its requests have to be read: it limits them, or a pool is chosen by them."""
     if service.accepts != Accepts() or service.media_by_url is not None:
         return True
-    return any(_needs_media(p.match) for p in service.pools if p.match is not None)
+    return any(p.match.reads_media for p in service.pools if p.match is not None)
 
 
 def any_screened(snapshot: Snapshot) -> bool:
@@ -88,11 +87,6 @@ def fallback_lines(snapshot: Snapshot) -> Iterator[str]:
             free = f"{{ be_conn_free({bigger}) gt 0 }} {{ queue({bigger}) eq 0 }}"
             here = f"{{ var(txn.pool) -m str {name} }}"
             yield f"http-request set-var(txn.pool) str({bigger}) if {here} {{ be_conn_free({name}) eq 0 }} {free}"
-
-
-def _needs_media(match: Match) -> bool:
-    kinds = {t.partition("/")[0] for t in match.type}
-    return bool(match.pixels or match.seconds or match.frames or kinds & set(_SCREENED_KINDS))
 
 
 def _screen(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
@@ -181,7 +175,7 @@ def _types(types: tuple[str, ...]) -> tuple[str, ...]:
     """One condition, or two of which either will do: images, sounds and films are told by their bytes, all others by
     the declared type. No condition when there are no types.
     """
-    media = [t for t in types if t.partition("/")[0] in _SCREENED_KINDS]
+    media = [t for t in types if t.partition("/")[0] in SCREENED_KINDS]
     others = [t for t in types if t not in media]
     conditions = [f"{{ var(txn.media_mime) -m reg {_pattern(media)} }}"] if media else []
     if others:

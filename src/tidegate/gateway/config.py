@@ -16,6 +16,7 @@ from tidegate.gateway import access, answers, by_url, sharing, strict, tokens, u
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
+from tidegate.gateway.lines import LOG_FD, LOG_FORMAT
 from tidegate.gateway.names import (
     POOLS_MAP,
     PUBLIC,
@@ -36,10 +37,6 @@ from tidegate.gateway.tls import bind_options, global_lines, management_options,
 from tidegate.model.admission import Admission
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
-# File descriptor of the pipe that carries one line per request out of the proxy; see docs/decisions/0022.
-LOG_FD = 9
-_MEASURED = "%[var(txn.rid)] %b %s %ST %tsc %TR %[var(txn.up)] %Tw %Tc %Tr %Ta %rc %[var(txn.exhausted)]"
-LOG_FORMAT = f"{_MEASURED} %[var(txn.refused)] %[var(txn.media)] {access.LOG_FIELDS}"
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
 
 HOSTS_MAP, PATHS_MAP, LIMITS_MAP, WILDCARDS_MAP = "hosts.map", "paths.map", "limits.map", "wildcards.map"

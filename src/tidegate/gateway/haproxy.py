@@ -13,7 +13,7 @@ from functools import cached_property
 
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import GatewayError
-from tidegate.gateway import access, binary, by_url, upstream
+from tidegate.gateway import access, binary, by_url, standing, upstream
 from tidegate.gateway.accounts import Accounts
 from tidegate.gateway.admissions import Admissions
 from tidegate.gateway.certificates import Certificates
@@ -23,13 +23,14 @@ from tidegate.gateway.helper import Helper
 from tidegate.gateway.instance import Instance
 from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
+from tidegate.gateway.lines import Lines
 from tidegate.gateway.meter import Meter
 from tidegate.gateway.names import backend_name, check_names, number_servers
 from tidegate.gateway.pace import Pace, Paces, Terms, Told, entries, terms, worth_telling
 from tidegate.gateway.process import affordable_connections, affordable_memory, open_pipe, prepare_folder
 from tidegate.gateway.refusals import Refusals
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.tables import BackendRow, read_info, read_stat, read_table
+from tidegate.gateway.tables import BackendRow, read_info, read_stat
 from tidegate.gateway.text import BUFFER_MARGIN
 from tidegate.gateway.tokens import TokenKeys
 from tidegate.model.admission import Admission, AdmissionSeen
@@ -56,6 +57,7 @@ class HaproxyGateway:
         self.lanes: dict[int, Instance] = {}
         self._certificates = Certificates(self.settings.tls, self.settings.state_directory)
         self._admissions = Admissions(self.settings.state_directory)
+        self._lines = Lines()
         self._accounts = Accounts()
         self._token_keys = TokenKeys()
         self._helper = Helper(
@@ -165,11 +167,10 @@ class HaproxyGateway:
             certificates = await self._certificates.follow(self.main.master, next(iter(seen)))
             if self._certificates.mended():
                 self._version = None  # then the snapshot comes again, with servers that were left out
-            refused = self._refusals.with_requests(self._meter.refusals)
+            refused = self._refusals.with_requests({**self._meter.refusals, "tls_handshake": self._lines.handshakes})
             if self._token_keys.look(self._snapshot):
                 self._version = None  # then the snapshot comes again, with the new keys
-            in_progress = await self._in_progress(seen)
-            admission = AdmissionSeen(self._accounts.take(), in_progress, self._token_keys.faults)
+            admission = await self._tenants_seen(seen)
             return replace(
                 observed[0],
                 certificates=certificates,
@@ -225,7 +226,7 @@ class HaproxyGateway:
             await self.main.follow(render(Snapshot(), self.settings))
             self._certificates.launched()
         # Requests that nobody observed are not part of the first interval, but they count for their tenants.
-        self._accounts.feed(self._read_pipe())
+        self._accounts.count(self._lines.feed(self._read_pipe()))
         self._ledger.open(await self._look(), self.clock.monotonic())
 
     def _every_lane(self) -> Iterator[Instance]:
@@ -361,10 +362,9 @@ class HaproxyGateway:
                         await self._revive()
 
     def _pump(self) -> None:
-        data = self._read_pipe()
-        if data:
-            self._meter.feed(data)
-            self._accounts.feed(data)
+        lines = self._lines.feed(self._read_pipe())
+        self._meter.count(lines)
+        self._accounts.count(lines)
 
     def _read_pipe(self) -> bytes:
         try:
@@ -372,16 +372,12 @@ class HaproxyGateway:
         except BlockingIOError:
             return b""
 
-    async def _in_progress(self, seen: Seen) -> dict[str, int]:
-        """Requests of each tenant now, by the counters of every worker."""
-        counts: dict[str, int] = {}
-        if access.any_guarded(self._snapshot):
-            command = f"show table {access.TENANTS_TABLE}"
-            ask = (self.main.master.worker(pid, command, old=i > 0) for i, pid in enumerate(seen))
-            for answer in await asyncio.gather(*ask, return_exceptions=True):
-                for name, n in read_table(answer if isinstance(answer, str) else "").items():
-                    counts[name] = counts.get(name, 0) + n
-        return counts
+    async def _tenants_seen(self, seen: Seen) -> AdmissionSeen:
+        uses, faults = self._accounts.take(), self._token_keys.faults
+        if not access.any_guarded(self._snapshot):
+            return AdmissionSeen(uses, faults=faults)
+        in_progress, queued = await standing.look(self.main.master, seen, self._accounts.busy_s())
+        return AdmissionSeen(uses, in_progress, queued, faults)
 
     async def _dropped_lines(self, seen: Seen) -> dict[int, int]:
         ask = (self.main.master.worker(pid, "show info", old=i > 0) for i, pid in enumerate(seen))

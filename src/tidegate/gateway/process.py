@@ -15,7 +15,7 @@ import psutil
 
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.binary import Binary
-from tidegate.gateway.config import LOG_FD
+from tidegate.gateway.lines import LOG_FD
 from tidegate.gateway.settings import GatewaySettings
 
 _PIPE_BYTES = 1024 * 1024

@@ -17,9 +17,11 @@ from collections.abc import Iterator
 
 from tidegate.gateway.access import CLASSES, TENANTS_MAP, guarded
 from tidegate.gateway.answers import Answer, returned
+from tidegate.gateway.lines import STAGED
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 SHARES_TABLE = "shares"
+NOBODY = "-"  # what stands for those of no tenant
 SHARE_FULL = Answer(503, "share_full", "This tenant has too many requests waiting here. Try again later.", 1)
 
 # Pulls are whole numbers, in halves.
@@ -83,7 +85,9 @@ def pass_on_lines() -> Iterator[str]:
 def taken_up_lines() -> Iterator[str]:
     """For where lanes hand over, before the headers of the way are removed."""
     yield "http-request set-var(txn.class) req.hdr(x-tidegate-class),add(0)"
-    yield "http-request set-var(txn.who) req.hdr(x-tidegate-tenant)"
+    for name in ("who", "tenant"):
+        yield f"http-request set-var(txn.{name}) req.hdr(x-tidegate-tenant)"
+    yield f"http-request set-var(txn.admitted) str({STAGED})"
 
 
 def told_lines() -> Iterator[str]:

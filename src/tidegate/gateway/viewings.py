@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tidegate.gateway.screening import facts_of
+from tidegate.gateway.screening import MediaFacts
 from tidegate.model.media import MediaCounts, MediaSeen
 
 _REFUSAL = "media_"
@@ -39,13 +39,8 @@ class Viewings:
         if code.startswith(_REFUSAL):
             self._refused.setdefault(service, Counter())[code] += 1
 
-    def passed(self, backend: str, record: str) -> None:
-        """A request that its pool got, with the record of its media.
-
-        Raises:
-            ValueError: the record is none.
-        """
-        facts = facts_of(record)
+    def passed(self, backend: str, facts: MediaFacts) -> None:
+        """A request that its pool got, with what was read of its media."""
         if facts.count == 0:
             return
         sheet = self._pools.setdefault(backend.replace(".", "/", 1), _Sheet())

@@ -51,7 +51,8 @@ class TenantUse:
 
     `worked` were answered by a replica, or left by the client while one worked on them; `in_time` of them were answered
     within the promise. `failed` are the service's fault. `refused` are counts by the code they were told. `sent_bytes`
-    came from the tenant with what `worked`. `key_ids` are the keys it used.
+    came from the tenant with what `worked`, and so did media of `pixels` and `media_s` seconds, upper bounds for those
+    that could not be read. `key_ids` are the keys it used.
     """
 
     worked: int = 0
@@ -59,15 +60,18 @@ class TenantUse:
     failed: int = 0
     gave_up: int = 0
     sent_bytes: int = 0
+    pixels: int = 0
+    media_s: float = 0.0
     refused: Mapping[str, int] = field(default_factory=dict)
     key_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionSeen:
-    """`uses` since the last look by tenant, "" for requests of nobody known; `in_progress` now, waiting included.
-    `faults`: keys of tokens that cannot be used."""
+    """`uses` since the last look by tenant, "" for requests of nobody known; `in_progress` now, and `queued`, how
+    many of them wait in a pool. `faults`: keys of tokens that cannot be used."""
 
     uses: Mapping[str, TenantUse] = field(default_factory=dict)
     in_progress: Mapping[str, int] = field(default_factory=dict)
+    queued: Mapping[str, int] = field(default_factory=dict)
     faults: tuple[str, ...] = ()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.model.admission import TenantUse
+
+_MOST = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -58,12 +62,24 @@ class Used:
 
     requests: int = 0
     sent_bytes: int = 0
+    pixels: int = 0
+    media_s: float = 0.0
+
+    def plus(self, use: TenantUse) -> Used:
+        """With what was seen since. Pixels stop where a database's whole numbers end."""
+        return Used(
+            self.requests + use.worked,
+            self.sent_bytes + use.sent_bytes,
+            min(self.pixels + use.pixels, _MOST),
+            self.media_s + use.media_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TenantStatus:
     """One tenant: its limits (null: none), its day so far, and counts since this control process began.
 
+    `in_progress` requests are being served now, `queued` of them wait (worked out where several tenants share a pool).
     `worked` requests were answered by a replica or left by the client while one worked on them; `refused` is by code.
     """
 
@@ -75,11 +91,16 @@ class TenantStatus:
     burst: int | None
     concurrency: int | None
     in_progress: int
+    queued: int
     active_keys: int
     requests_today: int
     requests_per_day: int | None
     bytes_today: int
     bytes_per_day: int | None
+    megapixels_today: float
+    megapixels_per_day: float | None
+    media_seconds_today: float
+    media_seconds_per_day: float | None
     day_ends_at: float
     time_zone: str
     spent: bool

@@ -24,7 +24,12 @@ def day_of(at: float, zone: str) -> tuple[str, float]:
 
 def spent(quota: Quota, used: Used) -> bool:
     """Whether there is nothing left of a day's quota."""
-    limits = ((quota.requestsPerDay, used.requests), (quota.bytesPerDay, used.sent_bytes))
+    limits = (
+        (quota.requestsPerDay, used.requests),
+        (quota.bytesPerDay, used.sent_bytes),
+        (quota.megapixelsPerDay, used.pixels / 1e6),
+        (quota.mediaSecondsPerDay, used.media_s),
+    )
     return any(most is not None and so_far >= most for most, so_far in limits)
 
 

@@ -33,6 +33,7 @@ from tidegate.spec.tls import ReplicaTls
 LONGEST_REQUEST_S = 86400.0
 HOST_PATTERN = r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}))*$"
 HEADER_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+SCREENED_KINDS = ("image", "audio", "video")
 MEDIA_TYPE_PATTERN = r"^[A-Za-z0-9!#$&^_.+-]+/([A-Za-z0-9!#$&^_.+-]+|\*)$"
 
 Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, max_length=253, to_lower=True)]
@@ -109,6 +110,12 @@ class Match(Strict):
     aggregate: Literal["max", "sum"] = Field(
         default="max", description="of several media in one request the largest or their sum counts"
     )
+
+    @property
+    def reads_media(self) -> bool:
+        """True when the media of a request have to be read to tell whether it holds."""
+        kinds = {t.partition("/")[0] for t in self.type}
+        return bool(self.pixels or self.seconds or self.frames or kinds & set(SCREENED_KINDS))
 
     @property
     def empty(self) -> bool:
@@ -392,6 +399,12 @@ class MediaServiceSpec(Strict):
         default=30.0, ge=0, le=LONGEST_REQUEST_S, description="time a replica has to end after it was told to stop"
     )
     preStop: tuple[Word, ...] = Field(default=(), description="command run before a replica is told to stop")
+
+    @property
+    def reads_media(self) -> bool:
+        """True when the gateway reads the media of its requests."""
+        by_pool = any(pool.match.reads_media for pool in self.pools)
+        return by_pool or self.accepts != Accepts() or self.mediaByUrl is not None
 
     @model_validator(mode="after")
     def _pool_names_and_fallbacks(self) -> MediaServiceSpec:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tidegate.base.units import Bytes
+from tidegate.base.units import Bytes, Seconds
 from tidegate.spec.access import Priority
 from tidegate.spec.common import API_VERSION, NAME_PATTERN, Metadata, Number, Strict, Whole, fault
 from tidegate.spec.scaling import TimeZone
@@ -46,6 +46,14 @@ class Quota(Strict):
 
     requestsPerDay: Whole | None = Field(default=None, ge=0, description="requests that a replica worked on")
     bytesPerDay: Bytes | None = Field(default=None, ge=0, description="bytes sent by the tenant, headers included")
+    megapixelsPerDay: Number | None = Field(
+        default=None,
+        ge=0,
+        description="megapixels of the media in them; what cannot be read counts by its bytes",
+    )
+    mediaSecondsPerDay: Seconds | None = Field(
+        default=None, ge=0, description="seconds of the sound and film in them, counted in the same way"
+    )
     timeZone: TimeZone = Field(default="UTC", description="whose midnight ends the day: an IANA name")
 
 

@@ -294,6 +294,7 @@ def _open(url: str) -> Engine:
         with engine.begin() as connection:
             tables.metadata.create_all(connection)
             _check_version(connection, url)
+            tables.add_columns(connection)
     except BaseException:
         engine.dispose()
         raise

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -19,7 +20,9 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    inspect,
     make_url,
+    text,
 )
 from sqlalchemy.pool import StaticPool
 
@@ -90,6 +93,8 @@ usage = Table(
     Column("day", String(10), primary_key=True),
     Column("requests", BigInteger, nullable=False),
     Column("sent_bytes", BigInteger, nullable=False),
+    Column("pixels", BigInteger, nullable=False, server_default="0"),
+    Column("media_s", Float(53), nullable=False, server_default="0"),
 )
 meta = Table(
     "meta",
@@ -97,6 +102,15 @@ meta = Table(
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+
+def add_columns(connection: Connection) -> None:
+    """Columns that came later, with a default so that an older version can go on writing beside them."""
+    there = {column["name"] for column in inspect(connection).get_columns(usage.name)}
+    for column in usage.columns:
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(text(f"ALTER TABLE {usage.name} ADD COLUMN {column.name} {kind} DEFAULT 0 NOT NULL"))
 
 
 def open_engine(url: str) -> Engine:

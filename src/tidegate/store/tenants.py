@@ -7,6 +7,7 @@ digest alone; revoked ones stay, so that what was once given out can be told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 from sqlalchemy import Row, insert, select, update
 
@@ -44,7 +45,7 @@ class TenantStore:
         column = tables.usage.c
         with self._journal.transaction("read") as connection:
             rows = connection.execute(select(tables.usage).where(column.day.in_(dates))).all()
-        found = {(row.tenant, row.day): Used(row.requests, row.sent_bytes) for row in rows}
+        found = {(row.tenant, row.day): Used(row.requests, row.sent_bytes, row.pixels, row.media_s) for row in rows}
         return {day: used for day, used in found.items() if day in wanted}
 
     def write(self, usage: Mapping[tuple[str, str], Used], last_used: Mapping[str, float]) -> None:
@@ -52,7 +53,7 @@ class TenantStore:
         column = tables.usage.c
         with self._journal.transaction("written") as connection:
             for (tenant, day), used in usage.items():
-                values = {"requests": used.requests, "sent_bytes": used.sent_bytes}
+                values = asdict(used)
                 where = (column.tenant == tenant) & (column.day == day)
                 if not connection.execute(update(tables.usage).where(where).values(**values)).rowcount:
                     connection.execute(insert(tables.usage).values(tenant=tenant, day=day, **values))

@@ -23,13 +23,18 @@ _COUNTS = {
 }
 _GAUGES = {
     "in_progress": "Requests now, waiting ones included.",
+    "queued": "Requests that wait now for a replica.",
     "active_keys": "Keys in force.",
     "requests_today": "Requests of the tenant's day so far.",
     "bytes_today": "Bytes sent by the tenant in its day so far.",
+    "megapixels_today": "Megapixels of the media in them; what could not be read by its size in bytes.",
+    "media_seconds_today": "Seconds of the sound and film in them, counted in the same way.",
 }
 _LIMITS = {
     "requests_per_day": "Requests a day at most.",
     "bytes_per_day": "Bytes a day at most.",
+    "megapixels_per_day": "Megapixels a day at most.",
+    "media_seconds_per_day": "Seconds of sound and film a day at most.",
     "requests_per_s": "Requests a second in the long run at most.",
     "concurrency": "Requests in progress at most.",
 }
