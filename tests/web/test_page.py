@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
 from tidegate.model.reasons import Reason
 from tidegate.model.status import ClusterStatus, GatewayStatus, ReplicaStatus
+from tidegate.model.tenancy import TenancyStatus
 from tidegate.web.ports import Event
 from tidegate.web.server import Listen, serving
 from web.conftest import Site
 from web.lively import crowd
-from web.world import AT, FakeControl, pool, replica, status
+from web.world import AT, TENANCY, FakeControl, pool, replica, status
 
 FACES = [replica("face-1"), replica("face-2", in_flight=1), replica("face-3", "starting")]
 HOSTILE = "</script><img src=x onerror=document.title='pwned'><b>"
@@ -127,6 +129,28 @@ def test_what_others_wrote_stays_text(site, browser):
     assert complaints(browser) == []
 
 
+def test_tenants_are_shown_with_what_is_left_and_follow(site, browser):
+    acme, batch = TENANCY.tenants
+    site.control.tenancy = TenancyStatus(AT, (replace(acme, name=HOSTILE), batch), {"key_missing": 2})
+    site.show(status(pool("face", FACES)))
+    browser.get(site.url)
+    shows(browser, "#tenants h3", HOSTILE)
+    for part in ("3 of 8, 2 waiting", "900 of 1,000", "5 MiB", "413 of 1,000", "99.88% in time", "rate_limited 7",
+                 "all services, low", "Nothing answered yet"):  # fmt: skip
+        assert part in text(browser, "#tenants"), part
+    assert "key_missing 2" in text(browser, "#tenants-more")
+    spent = replace(acme, requests_today=1000, spent=True)
+    busy = tuple(replace(acme, name=f"tenant-{n}", in_progress=n) for n in range(70))
+    site.control.tenancy = TenancyStatus(AT, (spent, *busy))
+    site.show(status(pool("face", FACES)), Event(AT + 1, "decision", "face/default", "something"))
+    shows(browser, "#tenants-more", "11 tenants more")
+    assert "The day is used up until" in text(browser, "#tenants .detail[data-trouble=yes]")
+    assert (len(text(browser, "#tenants h3").split(" | ")), complaints(browser)) == (60, [])
+    site.control.tenancy = TenancyStatus(AT)
+    shows(browser, "#headline", "2 of")
+    eventually(lambda: browser.execute_script("return document.getElementById('tenants-card').hidden"), "no card")
+
+
 def test_only_what_is_wrong_with_a_cluster_looks_like_it(site, browser):
     fine = ClusterStatus("fine", "local", "gz", {"cpu": 8.0}, {"cpu": 1.0}, detail="limits: cores by affinity")
     full = ClusterStatus("closed", "kubernetes", "gz", {"cpu": 8.0}, {"cpu": 1.0}, healthy=False, detail="cordoned")
@@ -180,6 +204,10 @@ def test_fits_a_phone(site, browser, width, scheme):
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     name = "a-service-with-quite-a-long-name-of-fifty-letters"
+    long = replace(
+        TENANCY.tenants[0], name=name, services=(name, name), spent=True, refused={"quota_exhausted": 10**12}
+    )
+    site.control.tenancy = TenancyStatus(AT, (long, *TENANCY.tenants))
     reason = Reason("demand", "x" * 200)
     many = [replica(f"{name}-{n}", detail="y" * 90) for n in range(60)]
     site.show(status(pool(name, many, reasons=(reason,), arrival_per_s=12345.6, service_ms_mean=98765.4)))

@@ -41,14 +41,14 @@ async def test_a_status_comes_at_once_and_again_without_any_event(control, closi
     monkeypatch.setattr(stream, "PERIOD_S", 0.06)
     async with aclosing(StatusStream(control, SystemClock(), closing).frames()) as frames:
         assert await anext(frames) == b"retry: 1000\n\n"
-        assert [name for name, _ in await heard(frames, 3)] == ["status", "status", "status"]
+        assert [name for name, _ in await heard(frames, 3)] == ["status", "tenants", "status"]
 
 
 async def test_an_event_brings_itself_and_a_fresh_status_long_before_the_period(control, closing, monkeypatch):
     monkeypatch.setattr(stream, "PERIOD_S", 3600)
     async with aclosing(StatusStream(control, SystemClock(), closing).frames()) as frames:
         await anext(frames)
-        await heard(frames, 1)
+        await heard(frames, 2)
         following = asyncio.create_task(heard(frames, 2))
         while not control.followers:
             await asyncio.sleep(0)

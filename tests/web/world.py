@@ -131,6 +131,7 @@ TENANCY = TenancyStatus(
 class FakeControl:
     """The system as last set by `now`; `told` keeps what was asked of it. `fail` is raised by the next call."""
 
+    tenancy: TenancyStatus = TENANCY
     now: Status = field(default_factory=lambda: status(pool("face-fusion", [replica("face-fusion-1")])))
     past: list[Event] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
@@ -215,7 +216,7 @@ class FakeControl:
 
     async def tenants(self) -> TenancyStatus:
         await self._call()
-        return TENANCY
+        return self.tenancy
 
     async def keys(self) -> tuple[KeyStatus, ...]:
         await self._call()

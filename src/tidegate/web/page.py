@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from starlette.responses import HTMLResponse
 
-SCRIPTS = ("format.js", "history.js", "replicas.js", "pools.js", "panels.js", "connection.js", "main.js")
+SCRIPTS = ("format.js", "history.js", "replicas.js", "pools.js", "panels.js", "tenants.js", "connection.js", "main.js")
 """In the order they are joined; all of them share one function scope."""
 _NONCE = "@NONCE@"
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from tidegate.base.clock import Clock
 from tidegate.base.errors import TidegateError
 from tidegate.model.status import status_json
+from tidegate.model.tenancy import TenancyStatus
 from tidegate.web.ports import ControlPort, Event, LogLine
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ QUIET_S = 0.05
 MAX_EVENTS_PER_FRAME = 200
 
 _event = TypeAdapter(Event)
+_tenancy = TypeAdapter(TenancyStatus)
 _log_line = TypeAdapter(LogLine)
 
 
@@ -40,28 +42,35 @@ class StatusStream:
         self._clock = clock
         self._closing = closing
         self._lock = asyncio.Lock()
-        self._text = b""
+        self._frames = (b"", b"")
         self._made_at = float("-inf")
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Server-sent events: `status` (a Status), `journal` (a list of Events), `trouble` (a sentence) as the last."""
+        """Server-sent events: `status` (a Status) and behind each `tenants` (a TenancyStatus), `journal` (a list of
+        Events), `trouble` (a sentence) as the last."""
         yield b"retry: 1000\n\n"
         async with aclosing(self._batches()) as batches:
             try:
-                yield _frame(b"status", await self._status())
+                for frame in await self._now():
+                    yield frame
                 async for batch in batches:
                     if batch:
                         yield _frame(b"journal", b"[" + b",".join(map(_event.dump_json, batch)) + b"]")
-                    yield _frame(b"status", await self._status())
+                    for frame in await self._now():
+                        yield frame
             except TidegateError as error:
                 yield _frame(b"trouble", TypeAdapter(str).dump_json(str(error)))
 
-    async def _status(self) -> bytes:
+    async def _now(self) -> tuple[bytes, bytes]:
         async with self._lock:
             if self._clock.monotonic() - self._made_at >= QUIET_S:
-                self._text = status_json(await self._control.status())
+                status, tenants = await self._control.status(), await self._control.tenants()
+                self._frames = (
+                    _frame(b"status", status_json(status)),
+                    _frame(b"tenants", _tenancy.dump_json(tenants)),
+                )
                 self._made_at = self._clock.monotonic()
-            return self._text
+            return self._frames
 
     async def _batches(self) -> AsyncGenerator[list[Event], None]:
         """The events of each period: early when there is one, empty when there was none. Ends with the server."""

@@ -27,7 +27,7 @@ async function readEvents(response, handlers, alive) {
 class Connection {
   retryMs = FIRST_RETRY_MS;
 
-  /** `on` has status(status), journal(events) and state(name, detail). */
+  /** `on` has status(status), tenants(tenancy), journal(events) and state(name, detail). */
   constructor(on) {
     this.on = on;
     this.token = new URLSearchParams(location.hash.slice(1)).get("token") || sessionStorage.getItem("token") || "";

@@ -59,6 +59,11 @@ function count(n) {
   return Math.round(n).toLocaleString("en");
 }
 
+/** With one digit behind the point where that says something. */
+function fine(n) {
+  return n < 100 ? String(Number(n.toFixed(1))) : count(n);
+}
+
 /** Requests a second. */
 function rate(perS) {
   if (perS == null) return NOTHING;

@@ -45,6 +45,10 @@ const connection = new Connection({
     else requestAnimationFrame(draw);
   },
 
+  tenants(tenancy) {
+    drawTenants(tenancy);
+  },
+
   journal(events) {
     decisions.add(events);
   },

@@ -63,21 +63,25 @@ function amount(resource, used, capacity) {
   return `${Number(used.toFixed(1))} of ${plural(capacity, unit.slice(0, -1), unit)}`;
 }
 
+/** How much of something is in use; without a limit (`part` null) only the number. */
 class Bar {
-  constructor({ resource }) {
-    const names = { cpu: "CPU", memory: "Memory" };
+  constructor(label) {
     this.amount = el("span", { class: "amount" });
     this.fill = el("i");
     this.track = el("div", { class: "track" }, this.fill);
-    this.node = el("div", { class: "bar" }, el("span", {}, names[resource] || resource.replace("gpu/", "GPU ")), this.amount, this.track);
+    this.node = el("div", { class: "bar" }, el("span", {}, label), this.amount, this.track);
   }
 
-  update({ resource, used, capacity }) {
-    const part = capacity > 0 ? Math.min(1, used / capacity) : 0;
-    setText(this.amount, amount(resource, used, capacity));
-    this.fill.style.transform = `scaleX(${part.toFixed(4)})`;
+  update({ text, part }) {
+    setText(this.amount, text);
+    this.track.hidden = part == null;
+    this.fill.style.transform = `scaleX(${Math.min(1, part || 0).toFixed(4)})`;
     setData(this.track, "full", part > 0.9 ? "yes" : "no");
   }
+}
+
+function resourceName(resource) {
+  return { cpu: "CPU", memory: "Memory" }[resource] || resource.replace("gpu/", "GPU ");
 }
 
 class ClusterView {
@@ -96,8 +100,11 @@ class ClusterView {
     const state = !capacity ? "Cannot be seen now" : cluster.drained ? "Drained by an operator" : cluster.healthy ? "" : "Takes no new replicas";
     setText(this.detail, [state, cluster.detail].filter(Boolean).join(": "));
     setData(this.detail, "trouble", state ? "yes" : "no");
-    const items = Object.keys(capacity || {}).map((resource) => ({ resource, capacity: capacity[resource], used: used?.[resource] || 0 }));
-    keyed(this.list, this.bars, items, (item) => item.resource, (item) => new Bar(item));
+    const items = Object.entries(capacity || {}).map(([resource, all]) => {
+      const taken = used?.[resource] || 0;
+      return { resource, text: amount(resource, taken, all), part: all > 0 ? taken / all : 0 };
+    });
+    keyed(this.list, this.bars, items, (item) => item.resource, (item) => new Bar(resourceName(item.resource)));
   }
 }
 
