@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import assumptions as a
+from counting import Orders, Upgrade, Upgrades
 
 from tidegate.model.memory import PoolMemory
 from tidegate.model.observed import Observed
@@ -145,8 +146,8 @@ def _scaling(one: Class) -> dict[str, Any]:
         window = {
             "name": "campaign",
             "dates": ["2024-01-02"],
-            "from": f"{int(a.CAMPAIGN_FROM_H):02d}:00",
-            "to": f"{int(a.CAMPAIGN_TO_H):02d}:00",
+            "from": _clock(a.CAMPAIGN_FROM_H),
+            "to": _clock(a.CAMPAIGN_TO_H),
             "timeZone": "UTC",
             "minReplicas": math.ceil(busy / 0.85),
         }
@@ -154,33 +155,11 @@ def _scaling(one: Class) -> dict[str, Any]:
     return made
 
 
+def _clock(hour: float) -> str:
+    return f"{int(hour):02d}:{round(hour % 1 * 60):02d}"
+
+
 # -- the day -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A rise of the wanted number: `cores` more than were ready, and how long until all were ready.
-
-    `ready_after_s` is None when fewer were wanted again before that.
-    """
-
-    service: str
-    at_s: float
-    cores: float
-    ready_after_s: float | None
-
-
-@dataclass(slots=True)
-class Upgrade:
-    """Of one service with all its size classes: how many instances served when it began, and when it was over."""
-
-    instances: int = 0
-    began_s: float = math.inf
-    ended_s: float = math.nan
-
-    @property
-    def took_s(self) -> float:
-        return self.ended_s - self.began_s
 
 
 class Day(World):
@@ -188,39 +167,16 @@ class Day(World):
 
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(scenario)
-        self.orders: list[Order] = []
-        self.upgrades: dict[str, Upgrade] = {}
+        self.orders = Orders()
+        self.upgrades = Upgrades()
         self.decisions = 0
-        self._open: dict[PoolKey, tuple[float, int, int]] = {}
 
     def _tick(self, observed: Observed) -> Tick:
         decided = super()._tick(observed)
         self.decisions += 1
-        for plan in decided.plan.pools:
-            self._order(plan.key, plan.wanted, plan.ready)
-        for step in decided.rollouts:
-            done = self.upgrades.setdefault(step.key.service, Upgrade())
-            if "new revision" in step.cause:
-                done.began_s = min(done.began_s, self.now)
-                done.instances += next(p.ready for p in decided.plan.pools if p.key == step.key)
-            elif "all good" in step.cause:
-                done.ended_s = self.now
+        self.orders.note(self.now, decided.plan.pools)
+        self.upgrades.note(self.now, decided.rollouts, decided.plan.pools)
         return decided
-
-    def _order(self, key: PoolKey, wanted: int, ready: int) -> None:
-        """A rise of the wanted number, until as many are ready; further rises meanwhile are part of it."""
-        if key in self._open:
-            at, before, most = self._open[key]
-            most = max(most, wanted)
-            if ready >= most or wanted < most:
-                del self._open[key]
-                done = self.now - at if ready >= most else None
-                per = self.specs[key].resources.cpu
-                self.orders.append(Order(str(key), at, (most - before) * per, done))
-            else:
-                self._open[key] = (at, before, most)
-        elif wanted > ready:
-            self._open[key] = (self.now, ready, wanted)
 
 
 def faults(seconds: float, of: list[Class], rng: random.Random) -> list[dict[str, Any]]:
@@ -246,10 +202,11 @@ class After:
     """What the day gave."""
 
     result: Result
-    orders: list[Order]
+    orders: Orders
     upgrades: dict[str, Upgrade]
     decisions: int
     loads: dict[PoolKey, Trace]
+    per_replica: dict[PoolKey, float]  # cores
 
 
 def play(seed: int, progress: Callable[[float], None], hours: float = 24.0) -> After:
@@ -275,7 +232,8 @@ def play(seed: int, progress: Callable[[float], None], hours: float = 24.0) -> A
     for c in of:
         day.memory = replace(day.memory, pools={**day.memory.pools, c.key: _taught(day, c, rng)})
     result = day.run(progress)
-    return After(result, day.orders, day.upgrades, day.decisions, loads)
+    per_replica = {key: spec.resources.cpu for key, spec in day.specs.items()}
+    return After(result, day.orders, day.upgrades.of, day.decisions, loads, per_replica)
 
 
 def _taught(day: Day, one: Class, rng: random.Random) -> PoolMemory:

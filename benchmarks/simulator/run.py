@@ -1,6 +1,6 @@
 """How exact and how fast the simulator's engine is.
 
-    python benchmarks/simulator/run.py [--requests 20000000] [--quick]
+    python benchmarks/simulator/run.py [--requests 20000000] [--quick] [--speed]
 
 Exactness: mean wait against Erlang C (M/M/c), Crommelin's chain (M/D/c) and Pollaczek-Khinchine (M/G/1), over numbers
 of slots and loads; each with the half width of its 95% confidence interval (20 batches), runs made longer until that is
@@ -84,8 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=20_000_000, help="per cell of the exactness table")
     parser.add_argument("--quick", action="store_true", help="a tenth of that")
+    parser.add_argument("--speed", action="store_true", help="only the speed, half a minute")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if args.speed:
+        speed(2_000_000)
+        return
     requests = args.requests // 10 if args.quick else args.requests
     made = {"speed": speed(2_000_000), "exactness": exactness(requests)}
     worst = max(abs(float(str(r["error"]))) for r in made["exactness"])

@@ -30,13 +30,37 @@ def compiled(module: types.ModuleType, names: Iterable[str]) -> Any:
     numba resolves a global when it compiles, so each function is rebuilt over a namespace that holds compiled callees.
     """
     numba = importlib.import_module("numba")
-    namespace = dict(vars(module))
+    namespace = dict(vars(module)) | {"lent": lent()}
     for name in names:
         source = getattr(module, name)
         rebuilt = types.FunctionType(source.__code__, namespace, name, source.__defaults__)
         rebuilt.__module__, rebuilt.__qualname__ = module.__name__, name
         namespace[name] = numba.njit(rebuilt, cache=True)
     return types.SimpleNamespace(**namespace)
+
+
+@cache
+def lent() -> Any:
+    """For compiled code: a named tuple of arrays without their owners, so that handing it on counts no references.
+
+    Each count is an atomic operation; without this they take two fifths of the time of a simulated request. The caller
+    keeps the tuple that owns the arrays for as long as it uses the lent one.
+    """
+    extending = importlib.import_module("numba.extending")
+
+    def borrow(_typing: Any, owned: Any) -> Any:
+        def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            arrays = []
+            for index, kind in enumerate(owned.types):
+                array = context.make_array(kind)(context, builder, builder.extract_value(args[0], index))
+                array.meminfo = array.meminfo.type(None)
+                array.parent = array.parent.type(None)
+                arrays.append(array._getvalue())
+            return context.make_tuple(builder, owned, arrays)
+
+        return owned(owned), build
+
+    return extending.intrinsic(borrow)
 
 
 def whether_to_compile(wanted: bool | None) -> bool:

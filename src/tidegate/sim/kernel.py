@@ -98,6 +98,11 @@ class State(NamedTuple):
     answers: Any
 
 
+def lent(st: State) -> State:
+    """`st` for the time of one call; compiled code has its own (`compiling.lent`)."""
+    return st
+
+
 def bin_of(seconds: float) -> int:
     """The histogram bin of a time in seconds."""
     if seconds <= 0.0:
@@ -340,6 +345,7 @@ def run(st: State, until: float, arrivals: Any, works: Any, index: int, count: i
 
     Takes requests from `index` on, of `count`, and returns the index of the first that was not taken.
     """
+    st = lent(st)
     while True:
         at = arrivals[index] if index < count else math.inf
         end = st.run_end[0] if st.whole[RUNNING] > 0 else math.inf
@@ -359,6 +365,7 @@ def run(st: State, until: float, arrivals: Any, works: Any, index: int, count: i
 
 def open_slots(st: State, replica: int, first: int, count: int, now: float) -> None:
     """Let the slots `first` .. `first + count` of a replica take requests from `now` on."""
+    st = lent(st)
     st.replica_open[replica] = 1
     for slot in range(first, first + count):
         if st.slot_state[slot] == IDLE:
@@ -369,6 +376,7 @@ def open_slots(st: State, replica: int, first: int, count: int, now: float) -> N
 
 def close_slots(st: State, replica: int, count: int, now: float) -> None:
     """A replica takes no new request; its idle slots leave the heap of free ones."""
+    st = lent(st)
     st.replica_open[replica] = 0
     st.whole[OPEN_SLOTS] -= count
     size = st.whole[FREE]
@@ -383,6 +391,7 @@ def close_slots(st: State, replica: int, count: int, now: float) -> None:
 
 def drop(st: State, replica: int, first: int, count: int, now: float) -> None:
     """The requests on a closed replica are lost at `now`: each is tried again or has failed."""
+    st = lent(st)
     for index in range(count):
         slot = first + count - 1 - index
         if st.slot_state[slot] == IDLE:
