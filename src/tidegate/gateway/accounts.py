@@ -1,7 +1,7 @@
 """Counting requests per tenant, from the lines of the proxy. Pure but for its own counters.
 
-A large request passes the proxy twice. As a request it counts by its line at the entrance; its media and its time on a
-replica are told by the line of its lane.
+A large request passes the proxy twice, and so does one for which its pool stands in for a canary. As a request it counts by its line at the entrance; its media and its time on a
+replica are told by the second line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tidegate.gateway.lines import STAGED, Line, Outcome
+from tidegate.gateway.names import STAND_IN
 from tidegate.model.admission import TenantUse
 
 # Between two looks, half a second apart: work of seven looks ago counts half.
@@ -80,7 +81,7 @@ class Accounts:
 
     def _work(self, sheet: _Sheet, line: Line) -> None:
         """What a replica worked on, in the line that names its pool."""
-        if not line.assigned or line.code or "." not in line.backend:
+        if not line.assigned or line.code or "." not in line.backend or line.server == STAND_IN:
             return
         place = line.tenant, line.backend
         self._busy_s[place] = self._busy_s.get(place, 0.0) + line.service_s

@@ -78,9 +78,6 @@ def fallback_lines(snapshot: Snapshot) -> Iterator[str]:
     for service in snapshot.services:
         for pool in service.pools:
             name = backend_name(pool.key)
-            if pool.canary_of is not None:
-                here = f"{{ var(txn.pool) -m str {name} }}"
-                yield f"http-request set-var(txn.pool) str({_base(pool)}) if {here} {{ nbsrv({name}) eq 0 }}"
             if pool.fallback is None:
                 continue
             bigger = f"{service.service}.{pool.fallback}"

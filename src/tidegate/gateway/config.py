@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import access, answers, by_url, sharing, strict, tokens, upstream
+from tidegate.gateway import access, answers, by_url, sharing, stand_in, strict, tokens, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
@@ -68,6 +68,7 @@ def render(
         block("defaults", _defaults(settings)),
         block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings, token_keys or {})),
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
+        *([block("frontend stand-in", _stand_in(snapshot, settings))] if stand_in.any_canary(snapshot) else []),
         *_redirect(settings),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
@@ -192,13 +193,15 @@ def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     yield "http-request set-var(txn.staged) bool(true)"
     yield "http-request set-var(txn.rid) req.hdr(x-request-id)"
     yield "http-request set-var(txn.whole) req.hdr(x-tidegate-whole),add(0)"
-    yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
-    yield "http-request set-var(txn.pool) req.hdr(x-tidegate-choice)"
-    yield "http-request set-var(txn.media) req.hdr(x-tidegate-media) if { req.hdr(x-tidegate-media) -m found }"
-    shared = sharing.any_shared(snapshot)
-    yield from sharing.taken_up_lines() if shared else ()
-    yield "http-request del-header x-tidegate- -m beg"
-    yield from sharing.told_lines() if shared else ()
+    yield from stand_in.taken_up_lines(snapshot)
+    yield from fallback_lines(snapshot)
+    yield "use_backend %[var(txn.pool)]"
+
+
+def _stand_in(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
+    """Where requests come in again that no replica of a canary answered."""
+    yield from stand_in.entrance_lines(snapshot, settings)
+    yield from _logging()
     yield from fallback_lines(snapshot)
     yield "use_backend %[var(txn.pool)]"
 
@@ -334,15 +337,21 @@ def _backend(
     prefix = prefix_of(service)
     if service.route.stripPrefix and prefix:
         yield f"http-request replace-path '^{re.escape(prefix)}/*(.*)$' '/\\1'"
-    yield "http-response del-header x-tidegate- -m beg"
+    canary = pool.canary_of is not None
+    if canary:
+        yield from stand_in.request_lines(service, pool)
+    unless = f" {stand_in.UNLESS_BY_POOL}" if canary else ""  # the pool itself has said which replica it was
+    yield f"http-response del-header x-tidegate- -m beg{unless}"
     if service.retry:
         yield from budget_lines()
         if lanes:
             yield from once_more_lines()
     yield "http-response lua.rest_failing if { status ge 500 }"
-    yield f"http-after-response set-header x-tidegate-pool {pool.key}"
-    yield "http-response set-header x-tidegate-replica %s"
+    yield f"http-after-response set-header x-tidegate-pool {pool.key}{unless}"
+    yield f"http-response set-header x-tidegate-replica %s{unless}"
     yield _marker(pool)
+    if canary:
+        yield stand_in.server_line(settings)
 
 
 def _marker(pool: PoolRoute) -> str:

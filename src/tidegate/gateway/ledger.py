@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tidegate.base.times import times_of
 from tidegate.gateway.meter import ServerTally, Tally
-from tidegate.gateway.names import backend_name
+from tidegate.gateway.names import STAND_IN, backend_name
 from tidegate.gateway.tables import BackendRow
 from tidegate.model.observed import GatewaySeen, PoolLoad, ServerSeen
 from tidegate.model.snapshot import Snapshot
@@ -111,7 +111,7 @@ def _servers(seen: Seen, tallies: Mapping[str, Tally]) -> dict[str, ServerSeen]:
     servers: dict[str, ServerSeen] = {}
     for position, pools in enumerate(seen.values()):
         for name, backend in pools.items():
-            counted = tallies[name].servers if name in tallies else {}
+            counted = _known(tallies[name].servers, backend) if name in tallies else {}
             for row in backend.servers.values():
                 known = servers.get(row.name)
                 if known is None and (position == 0 or row.in_flight):
@@ -130,6 +130,15 @@ def _servers(seen: Seen, tallies: Mapping[str, Tally]) -> dict[str, ServerSeen]:
                 elif known is not None:
                     servers[row.name] = _plus(known, row.in_flight)
     return servers
+
+
+def _known(counted: Mapping[str, ServerTally], backend: BackendRow) -> Mapping[str, ServerTally]:
+    """What the pool answered for its canary is a failure of the canary: of its first replica, mostly the only one."""
+    stood_in, first = counted.get(STAND_IN), min(backend.servers, default=None)
+    if stood_in is None or first is None:
+        return counted
+    mine = counted.get(first, ServerTally())
+    return {**counted, first: replace(mine, failed=mine.failed + stood_in.failed)}
 
 
 def _plus(server: ServerSeen, in_flight: int) -> ServerSeen:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tidegate.base.times import bin_of
 from tidegate.gateway.lines import Line, Outcome
+from tidegate.gateway.names import STAND_IN
 from tidegate.gateway.viewings import Viewings
 
 
@@ -75,6 +76,9 @@ class Meter:
         if "." not in line.backend:
             return
         tally, end = self._tally(line.backend), line.end
+        if line.server == STAND_IN:
+            self._stood_in(tally, line)
+            return
         tally.wait_s_sum += max(0.0, line.until_slot_ms - line.upload_ms) / 1000
         tally.retries += line.retries
         tally.ended += end is not Outcome.RETRIED
@@ -89,6 +93,12 @@ class Meter:
             tally.server(line.server).failed += 1
         elif end is not Outcome.REJECTED:
             self._answered(tally, line)
+
+    def _stood_in(self, tally: Tally, line: Line) -> None:
+        """The pool answered for its canary, and counts the request; if the canary was tried, it has failed it."""
+        if line.retries:
+            tally.retries += 1
+            tally.server(STAND_IN).failed += 1
 
     def _tally(self, backend: str) -> Tally:
         tally = self._tallies.get(backend)

@@ -16,6 +16,8 @@ POOLS_MAP = "pools.map"
 # What follows from the pace of a pool, by backend: requests that may wait, microseconds until the next slot is free,
 # microseconds after which another try would end too late.
 TERMS_MAPS = ROOMS_MAP, TURNS_MAP, LATEST_MAP = "rooms.map", "turns.map", "latest.map"
+# In a canary's backend: the server by which its pool stands in for it (see `stand_in`). No replica can be called so.
+STAND_IN = "_pool"
 _SERVER_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _ROUTE = re.compile(r"[!#-&(-\[\]-~]*")
 
@@ -103,7 +105,7 @@ def check_names(snapshot: Snapshot) -> None:
                 )
         for pool in service.pools:
             for server in pool.servers:
-                if not _SERVER_NAME.fullmatch(server.replica):
+                if not _SERVER_NAME.fullmatch(server.replica) or server.replica == STAND_IN:
                     raise GatewayError(f"replica id {server.replica!r}: only letters, digits and . _ : - can be used")
                 if not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:\d+", server.address):
                     raise GatewayError(f"replica {server.replica}: address {server.address!r} is not host:port")

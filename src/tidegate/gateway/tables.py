@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tidegate.gateway.names import STAND_IN
+
 
 @dataclass(frozen=True, slots=True)
 class ServerRow:
@@ -72,7 +74,10 @@ def read_workers(text: str) -> Workers:
 
 
 def read_stat(text: str) -> dict[str, BackendRow]:
-    """Read `show stat`: the backends that stand for pools (a dot in the name), with their servers."""
+    """Read `show stat`: the backends that stand for pools (a dot in the name), with their servers.
+
+    Requests for which its pool stands in for a canary are inside the pool, not inside the canary.
+    """
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith("# pxname")), None)
     if start is None:
@@ -80,15 +85,21 @@ def read_stat(text: str) -> dict[str, BackendRow]:
     column = {name: i for i, name in enumerate(lines[start][2:].split(","))}
     servers: dict[str, dict[str, ServerRow]] = {}
     totals: dict[str, tuple[int, int, str]] = {}
+    elsewhere: dict[str, int] = {}
     for line in lines[start + 1 :]:
         cells = line.split(",")
         if len(cells) < len(column) - 1 or "." not in cells[0]:
             continue
         if cells[1] == "BACKEND":
             totals[cells[0]] = (int(cells[column["scur"]]), int(cells[column["stot"]]), cells[column["algo"]])
+        elif cells[1] == STAND_IN:
+            elsewhere[cells[0]] = int(cells[column["scur"]])
         elif cells[1] != "FRONTEND":
             servers.setdefault(cells[0], {})[cells[1]] = _server(cells, column)
-    return {name: BackendRow(*counts, servers.get(name, {})) for name, counts in totals.items()}
+    return {
+        name: BackendRow(max(0, inside - elsewhere.get(name, 0)), arrivals, algorithm, servers.get(name, {}))
+        for name, (inside, arrivals, algorithm) in totals.items()
+    }
 
 
 def read_turned_away(text: str) -> int:
