@@ -15,6 +15,7 @@ class Clients:
 
     url: str
     count: int = 4
+    headers: dict[str, str] = field(default_factory=dict)
     answered: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -32,7 +33,7 @@ class Clients:
             t.join(40)
 
     def _client(self) -> None:
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=30, headers=self.headers) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.get(self.url)

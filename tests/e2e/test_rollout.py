@@ -153,10 +153,13 @@ def test_a_canary_by_header_gets_those_requests_and_no_others(live: System):
         assert all(f"-{bad[:4]}-" not in replica for replica in clients.answered)
         assert live.pool().arrival_per_s, "a pool and its canary are one to everybody else"
         canary = next(r for r in live.pool().replicas if r.revision == bad)
-        for p in live.processes():
-            if p.environ().get("TIDEGATE_REPLICA") == canary.id and "echo_service" in " ".join(p.cmdline()):
-                p.kill()
-        live.wait(lambda: live.get(headers=headers).status_code == 200, 10, "the pool stands in")
+        with Clients(live.url + "/echo/?sleep=0.2", count=2, headers=headers) as chosen:
+            live.wait(lambda: chosen.answered[canary.id] > 0, 10, "the canary is busy")
+            for p in live.processes():
+                if p.environ().get("TIDEGATE_REPLICA") == canary.id and "echo_service" in " ".join(p.cmdline()):
+                    p.kill()
+            live.wait(lambda: chosen.answered.keys() > {canary.id}, 10, "the pool stands in")
+        assert chosen.failures == []
         live.run("rollout", "resume", "echo")
         ended(live, "stable")
     assert clients.failures == []

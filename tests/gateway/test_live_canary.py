@@ -8,11 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from gateway.world import Replica, Seen, World, pool, service, snapshot, until, world
+from gateway.world import Answer, Replica, Seen, World, pool, service, snapshot, until, world
 from tidegate.model.snapshot import ServiceRoute
 from tidegate.spec.resolve import PoolKey
 
 FACE, CANARY = PoolKey("face"), PoolKey("face", "default_canary")
+
+
+def holds(release: asyncio.Event) -> Answer:
+    """Answers with its name, once `release` is set."""
+
+    async def answer(replica: Replica, _: Seen) -> tuple[int, bytes]:
+        await release.wait()
+        return 200, replica.name.encode()
+
+    return answer
+
+
 CHOSEN = {"x-canary": "yes"}
 
 
@@ -37,8 +49,9 @@ async def counts(here: World, total: Counter[str], names: tuple[str, ...] = ("ne
 
 @pytest.mark.parametrize("size", [10, 2**20], ids=["small", "large"])
 async def test_the_pool_answers_what_a_dying_canary_breaks_off_and_the_canary_has_failed_it(tmp_path: Path, size: int):
+    release = asyncio.Event()
     async with world(tmp_path) as here:
-        old, new = await here.replica("old"), await here.replica("new", 30.0)
+        old, new = await here.replica("old"), await here.replica("new", answer=holds(release))
         await here.gateway.publish(snapshot(routes(old, new)))
         asked = [asyncio.create_task(here.client.post("/face", content=b"x" * size, headers=CHOSEN)) for _ in range(3)]
 
@@ -47,6 +60,7 @@ async def test_the_pool_answers_what_a_dying_canary_breaks_off_and_the_canary_ha
 
         await until(busy)
         new.kill()
+        release.set()
         answers = await asyncio.gather(*asked)
         assert [(a.status_code, a.text) for a in answers] == [(200, "old")] * 3
         told = {(a.headers["x-tidegate-pool"], a.headers["x-tidegate-replica"]) for a in answers}
@@ -63,6 +77,23 @@ async def test_the_pool_answers_what_a_dying_canary_breaks_off_and_the_canary_ha
         assert total["arrivals"] in (4, 5)
 
 
+async def test_a_request_of_a_canary_that_dies_during_a_reload_is_answered_too(tmp_path: Path):
+    release = asyncio.Event()
+    async with world(tmp_path) as here:
+        old, new = await here.replica("old"), await here.replica("new", answer=holds(release))
+        await here.gateway.publish(snapshot(routes(old, new)))
+        asked = [asyncio.create_task(here.client.get("/face", headers=CHOSEN)) for _ in range(3)]
+
+        async def busy() -> bool:
+            return bool(new.busy)
+
+        await until(busy)
+        new.kill()
+        await here.gateway.publish(snapshot(service(pool(servers=(old.server(),)))))
+        release.set()
+        assert {(a.status_code, a.text) for a in await asyncio.gather(*asked)} == {(200, "old")}
+
+
 async def test_a_canary_that_answers_badly_is_asked_all_the_same(tmp_path: Path):
     async def fails(_: Replica, __: Seen) -> tuple[int, bytes]:
         return 500, b"bad"
@@ -76,8 +107,9 @@ async def test_a_canary_that_answers_badly_is_asked_all_the_same(tmp_path: Path)
 
 
 async def test_a_full_queue_of_the_pool_that_stands_in_is_told_as_such(tmp_path: Path):
+    release = asyncio.Event()
     async with world(tmp_path) as here:
-        old, new = await here.replica("old", 30.0), await here.replica("new")
+        old, new = await here.replica("old", answer=holds(release)), await here.replica("new")
         await here.gateway.publish(snapshot(routes(old, new, queue_max_length_per_slot=1)))
         new.kill()
         held = [asyncio.create_task(here.client.get("/face", timeout=30.0)) for _ in range(2)]
@@ -89,5 +121,5 @@ async def test_a_full_queue_of_the_pool_that_stands_in_is_told_as_such(tmp_path:
         await until(full)
         refused = await here.client.get("/face", headers=CHOSEN)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_full")
-        for task in held:
-            task.cancel()
+        release.set()
+        assert {a.status_code for a in await asyncio.gather(*held)} == {200}

@@ -379,6 +379,16 @@ def test_a_canary_whose_replicas_are_gone_leaves_its_requests_to_the_pool():
     assert set(chosen(world)) == {"default"}
 
 
+def test_what_a_replica_failed_as_it_died_is_held_against_its_revision():
+    steps = [{"weight": 1.0 / 8, "tenants": ["acme"], "manual": True}]
+    world = until(upgrade(strategy="canary", canary={"steps": steps}).tick(), RolloutPhase.WATCHING)
+    (name,) = chosen(world.tick())["default_canary"]
+    world.traffic[new(world)] = (0, 20, 0.0)
+    world.crash(name).tick()
+    assert roll(world).phase is RolloutPhase.ROLLED_BACK
+    assert roll(world).history[-1].reason.startswith("success")
+
+
 def test_promoting_a_canary_by_header_lets_it_take_part_in_all():
     steps = [{"weight": "25%", "header": {"x-canary": "yes"}, "manual": True}]
     world = until(upgrade(strategy="canary", canary={"steps": steps}).tick(), RolloutPhase.WATCHING)

@@ -1,7 +1,7 @@
 """Counting requests per tenant, from the lines of the proxy. Pure but for its own counters.
 
-A large request passes the proxy twice, and so does one for which its pool stands in for a canary. As a request it counts by its line at the entrance; its media and its time on a
-replica are told by the second line.
+A large request passes the proxy twice, as does one for which its pool stands in for a canary. As a request it counts by
+its line at the entrance; its media and its time on a replica are told by the second line.
 """
 
 from __future__ import annotations

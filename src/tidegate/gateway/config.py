@@ -68,7 +68,7 @@ def render(
         block("defaults", _defaults(settings)),
         block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings, token_keys or {})),
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
-        *([block("frontend stand-in", _stand_in(snapshot, settings))] if stand_in.any_canary(snapshot) else []),
+        block("frontend stand-in", _stand_in(snapshot, settings)),
         *_redirect(settings),
         block("frontend management", _management(settings)),
         block("backend successor", _successor(settings, longest_s)),
@@ -199,7 +199,7 @@ def _staged(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
 
 
 def _stand_in(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
-    """Where requests come in again that no replica of a canary answered."""
+    """Where requests come in again that no replica of a canary answered; also from a worker before a reload."""
     yield from stand_in.entrance_lines(snapshot, settings)
     yield from _logging()
     yield from fallback_lines(snapshot)

@@ -6,7 +6,8 @@ entrance of this proxy, where the request comes in once more and joins the pool'
 other; the line of the first pass says only that the canary failed it (see `meter`).
 
 What the gateway itself answers there with 503 must not be taken for a replica's, which would be asked again: it is
-passed back as 425 and made what it was. The time a request may take does not begin anew for its client: the canary's
+passed back as 425 and made what it was. The entrance is there whether there is a canary or not: when one dies, the next
+snapshot has none any more, while requests still come back from its backend in the worker before the reload. The time a request may take does not begin anew for its client: the canary's
 `timeout server` holds for queue and answer of the pool together.
 """
 
@@ -22,10 +23,6 @@ from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot, pool_of
 _NUMBER = 2**31 - 1  # no replica's server gets so far
 _BY_POOL = f"{{ srv_name -m str {STAND_IN} }}"
 UNLESS_BY_POOL = f"unless {_BY_POOL}"
-
-
-def any_canary(snapshot: Snapshot) -> bool:
-    return any(p.canary_of is not None for s in snapshot.services for p in s.pools)
 
 
 def request_lines(service: ServiceRoute, pool: PoolRoute) -> Iterator[str]:

@@ -97,7 +97,8 @@ def _roll(work: Work, spec: PoolSpec, wanted: int, standing: list[reconcile.Stan
     at_rest = at_rest and not seen.intents  # then nobody asks in which order clusters would follow
     counts = Counter[str]() if at_rest else Counter(s.memory.cluster for s in standing)
     order = waves.plan(spec.service.rollout, work.specs.clusters, counts) if len(counts) > 1 else ()
-    facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents, order)
+    leaving = () if at_rest else [(n, m.revision) for n, m in work.mine(spec.key) if m.state in (DRAINING, GONE)]
+    facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents, order, leaving)
     roll = rollout.advance(spec, pool.rollout, facts)
     if roll.memory is not pool.rollout:
         work.pools[spec.key] = replace(pool, rollout=roll.memory)

@@ -6,14 +6,7 @@ from dataclasses import replace
 
 from tidegate.model.memory import RolloutMemory
 from tidegate.policy.rollout import batches
-from tidegate.policy.rollout.walk import (
-    ADDING,
-    BACK,
-    FORWARD,
-    STABLE,
-    Walk,
-    previous,
-)
+from tidegate.policy.rollout.walk import ADDING, BACK, FORWARD, STABLE, Walk, previous
 
 
 def declared(walk: Walk) -> None:

@@ -9,16 +9,7 @@ from tidegate.model.plan import RolloutStep
 from tidegate.model.reasons import Reason
 from tidegate.policy.reconcile import Split, Standing
 from tidegate.policy.rollout import batches
-from tidegate.policy.rollout.walk import (
-    ADDING,
-    BACK,
-    FORWARD,
-    GOING_BACK,
-    ROLLED_BACK,
-    STABLE,
-    WATCHING,
-    Walk,
-)
+from tidegate.policy.rollout.walk import ADDING, BACK, FORWARD, GOING_BACK, ROLLED_BACK, STABLE, WATCHING, Walk
 from tidegate.policy.rollout.waves import clusters_of
 
 

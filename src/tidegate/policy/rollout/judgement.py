@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tidegate.policy.rollout import evidence
-from tidegate.policy.rollout.walk import (
-    ADDING,
-    FORWARD,
-    Walk,
-)
+from tidegate.policy.rollout.walk import ADDING, FORWARD, Walk
 
 CRASHES = 3  # of the same place in a row: a crash loop
 
@@ -19,7 +15,9 @@ def count(walk: Walk) -> None:
     gateway = walk.facts.gateway
     if gateway is None or walk.m.phase not in FORWARD:
         return
-    seen = [(walk.is_new(s), gateway.servers[s.id]) for s in walk.facts.standing if s.id in gateway.servers]
+    servers = gateway.servers
+    seen = [(walk.is_new(s), servers[s.id]) for s in walk.facts.standing if s.id in servers]
+    seen += [(revision == walk.m.target, servers[name]) for name, revision in walk.facts.leaving if name in servers]
     side_by_side = any(new and not server.draining for new, server in seen) or walk.strategy == "blueGreen"
     if side_by_side:
         new = evidence.counted(walk.m.new, (server for is_new, server in seen if is_new))

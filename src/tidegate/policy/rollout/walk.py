@@ -27,7 +27,11 @@ BACK = (GOING_BACK, ROLLED_BACK)
 
 
 class Facts(NamedTuple):
-    """What one look at a pool showed; `standing` are its living replicas that do not drain."""
+    """What one look at a pool showed.
+
+    `standing` are its living replicas that do not drain, `leaving` the others with their revisions: they may have
+    answered requests since the last look, and failed some as they died.
+    """
 
     at: float
     wanted: int
@@ -36,6 +40,7 @@ class Facts(NamedTuple):
     gateway: GatewaySeen | None = None
     intents: tuple[Intent, ...] = ()
     waves: Waves = ()
+    leaving: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(slots=True)
