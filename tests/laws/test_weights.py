@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy.world import World, service
 from tidegate.model.memory import BalanceMemory
-from tidegate.policy.outliers import Served, judge
+from tidegate.model.observed import GatewaySeen
+from tidegate.policy.outliers import Served, away, judge, most_out
 from tidegate.policy.weights import Looked, Place, balance, prefer, shares
 from tidegate.spec.resolve import PoolKey
 
@@ -75,6 +78,7 @@ def test_never_is_everybody_out_nor_more_than_a_tenth_but_one(story):  # type: i
         health = judged.health
         assert len(judged.out) <= max(1, count // 10)
         assert len(judged.out) < count
+        assert judged.out <= set(away(health))
 
 
 @law
@@ -93,3 +97,30 @@ def test_where_all_are_alike_nobody_is_sick_and_few_calls_go_elsewhere_to_find_o
         memory = found.memory
         assert found.steps == ()
         assert all(w.health == 1 or (w.health > 0.7 and per_s < LOW_PER_S) for w in found.clusters)
+
+
+class Uneven(World):
+    """Each replica takes some number of times as long as it should, by its number."""
+
+    times: tuple[int, ...] = (1,)
+
+    def _counted(self) -> GatewaySeen | None:
+        assert self.gateway is not None
+        slow = {n: self.times[i % len(self.times)] for i, n in enumerate(sorted(self.gateway.servers))}
+        counted = {
+            n: s if s.draining else replace(s, finished=4, service_s_sum=0.4 * slow[n])
+            for n, s in self.gateway.servers.items()
+        }
+        return replace(self.gateway, servers=counted)
+
+
+@settings(law, max_examples=40)
+@given(st.integers(0, 14), st.integers(0, 4), st.lists(st.sampled_from([1, 1, 1, 2, 10]), min_size=1, max_size=9))
+def test_a_pool_makes_up_for_those_that_are_out_within_its_bounds(wanted: int, room: int, times: list[int]):
+    spec = service(scaling={"minReplicas": 0, "maxReplicas": max(1, wanted + room)})
+    world = Uneven(services=(spec,), wanted=wanted)
+    world.times = tuple(times)
+    for _ in range(60):
+        plan = world.tick().plan()
+        more = plan.wanted - wanted
+        assert 0 <= more <= min(max(room, 1 - wanted), most_out(wanted + more))

@@ -76,7 +76,7 @@ def judge(
     for s in served:
         known[s.name] = _after(before.get(s.name), s, keep)
         groups.setdefault(s.peers, []).append(s.name)
-    most = max(1, int(OUT_SHARE * len(served)))
+    most = most_out(len(served))
     out = {n for n, h in known.items() if h.out_until > at}
     for names in groups.values():
         views = [known[n] for n in names]
@@ -103,6 +103,20 @@ def judge(
 def stubborn(health: Mapping[str, ReplicaHealth]) -> Iterable[str]:
     """Replicas that were out several times in a row: nothing but a new one helps."""
     return (n for n, h in health.items() if h.ejections >= STUBBORN)
+
+
+def away(health: Mapping[str, ReplicaHealth]) -> list[str]:
+    """Replicas that serve nothing, or not yet all of their share again after they were out.
+
+    The way back counts, or else the replica that makes up for one that is out for ten seconds would be ordered and
+    called off again and again.
+    """
+    return [n for n, h in health.items() if h.ejections and h.level < 1]
+
+
+def most_out(count: int) -> int:
+    """How many of so many replicas may be out at a time."""
+    return max(1, int(OUT_SHARE * count))
 
 
 def _after(was: ReplicaHealth | None, s: Served, keep: float) -> ReplicaHealth:

@@ -13,7 +13,7 @@ from tidegate.model.observed import Verdict
 from tidegate.model.plan import PoolPlan
 from tidegate.model.reasons import Reason
 from tidegate.model.scaling import Scale, ScaleInput, ScaleResult
-from tidegate.policy import lifecycle, moves, reconcile, rollout, room
+from tidegate.policy import lifecycle, moves, outliers, reconcile, rollout, room, schedule
 from tidegate.policy.lifecycle import STARTUP_GUESS_S, STATIC
 from tidegate.policy.rollout import waves
 from tidegate.policy.work import Work
@@ -26,7 +26,7 @@ def decide(work: Work, spec: PoolSpec, scale: Scale) -> PoolPlan:
     """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
     at = work.observed.at
     present = _present(work, spec.key)
-    result = scale(_scale_input(work, spec, present), work.pools[spec.key].scale)
+    result = _made_up_for(work, spec, present, scale(_scale_input(work, spec, present), work.pools[spec.key].scale))
     standing = [s for s in present if s.memory.revision != STATIC]
     ours = max(0, result.wanted - sum(s.ready for s in present if s.memory.revision == STATIC))
     if result.look_again_at is not None:
@@ -88,6 +88,27 @@ def _scale_input(work: Work, spec: PoolSpec, standing: list[reconcile.Standing])
         starting_ages_s=tuple(sorted(at - s.memory.created_at for s in standing if not s.ready)),
         startup_s=lifecycle.startup_p95_s(work.pools[spec.key].startups_s, STARTUP_GUESS_S),
     )
+
+
+def _made_up_for(work: Work, spec: PoolSpec, standing: list[reconcile.Standing], result: ScaleResult) -> ScaleResult:
+    """As many more as do worse than their peers and are out, or on their way back; within the pool's bounds.
+
+    Those that are replaced anyway have their successors already, and fixed hosts cannot be made more.
+    """
+    away = outliers.away(work.pools[spec.key].balance.replicas)
+    if not away or not result.wanted:
+        return result
+    mine = [s.id for s in standing if s.ready and not s.stale and s.memory.revision != STATIC]
+    count = min(len({*away}.intersection(mine)), outliers.most_out(len(mine)))
+    if not count:
+        return result
+    startup_s = lifecycle.startup_p95_s(work.pools[spec.key].startups_s, STARTUP_GUESS_S)
+    ceiling = schedule.bounds(spec.scaling.schedules, work.observed.at, startup_s).ceiling
+    most = spec.scaling.maxReplicas if ceiling is None else ceiling
+    wanted = max(result.wanted, min(result.wanted + count, most))
+    bound = "maxReplicas" if wanted < result.wanted + count else None
+    text = f"{count} of {len(mine)} out or on the way back, since they do worse than their peers: {wanted}"
+    return replace(result, wanted=wanted, reasons=(*result.reasons, Reason("ejected", text, wanted, bound)))
 
 
 def _roll(work: Work, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing]) -> rollout.Step:
