@@ -11,7 +11,7 @@ import httpx
 
 from e2e.system import System, cluster, service, system
 
-STEPS = ["draining", "no new requests", "last request has ended", "told to stop", "preStop", "gone"]
+STEPS = ["draining", "no new requests", "last request has ended", "told to stop", "preStop", "SIGTERM", "gone"]
 
 
 def steps(live: System, replica: str) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ other; the line of the first pass says only that the canary failed it (see `mete
 
 What the gateway itself answers there with 503 must not be taken for a replica's, which would be asked again: it is
 passed back as 425 and made what it was. The entrance is there whether there is a canary or not: when one dies, the next
-snapshot has none any more, while requests still come back from its backend in the worker before the reload. The time a request may take does not begin anew for its client: the canary's
-`timeout server` holds for queue and answer of the pool together.
+snapshot has none any more, while requests still come back from its backend in the worker before the reload. The time a
+request may take does not begin anew for its client: the canary's `timeout server` holds for queue and answer of the
+pool together.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import pytest
 from contract.replicas import SERVER, ended, one, order, running, until
 from tidegate.base import process_tree
 from tidegate.base.errors import RuntimeFault
-from tidegate.runtimes.local.records import write
+from tidegate.runtimes.local.records import Folder, write
 from tidegate.runtimes.local.runtime import LocalRuntime
 
 # A control process that only starts replicas and then waits to be killed.
@@ -177,6 +177,31 @@ async def test_what_ended_while_nobody_looked_is_reported(make, tmp_path: Path):
     await until(lambda: _exists(tmp_path / "runtime/here/replicas/web-1/exit.json"), bool)
     found = await one(make())
     assert found is not None and not found.running and found.exit_code == -signal.SIGKILL
+
+
+async def test_how_a_replica_was_stopped_is_known_when_it_ended_while_nobody_looked(make, tmp_path: Path):
+    runtime = make()
+    await runtime.start(order(preStop=["sleep", "0.05"]))
+    await running(runtime)
+    await runtime.stop("web-1", 30)
+    await runtime.close()
+    await until(lambda: _exists(tmp_path / "runtime/here/replicas/web-1/exit.json"), bool)
+    found = await one(make())
+    assert found is not None and not found.running
+    assert [what for what, _ in found.ending] == ["preStop", "SIGTERM"]
+
+
+async def test_a_replica_that_ends_while_it_is_taken_over_has_ended_as_it_said(make, tmp_path: Path, monkeypatch):
+    runtime = make()
+    await runtime.start(order())
+    await running(runtime)
+    await runtime.stop("web-1", 30)
+    await ended(runtime)
+    await runtime.close()
+    looks = iter([None])  # its last word comes after the first look for it
+    monkeypatch.setattr(Folder, "exit", lambda self, real=Folder.exit: next(looks, real(self)))
+    found = await one(make())
+    assert found is not None and (found.exit_code, found.detail) == (-signal.SIGTERM, "")
 
 
 async def _exists(path: Path) -> bool:

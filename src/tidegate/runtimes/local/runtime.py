@@ -220,7 +220,8 @@ class LocalRuntime:
     def _take_over(self, replica: _Replica) -> bool:
         shim = self._shim_of(replica.folder)
         if shim is None:
-            return False
+            replica.exit = replica.folder.exit()  # it may have ended since that was read
+            return replica.exit is not None
         with contextlib.suppress(OSError):
             replica.pidfd = os.pidfd_open(shim.pid)
             replica.pid = shim.pid
