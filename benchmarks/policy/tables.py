@@ -27,8 +27,9 @@ def markdown(rows: list[Row], bound: str) -> str:
 
 
 def _tables(rows: list[Row], bound: str) -> Iterable[tuple[str, list[str], list[list[str]]]]:
-    for startup in sorted({r["startup_s"] for r in rows}):
-        some = [r for r in rows if r["startup_s"] == startup]
+    played = [r for r in rows if r["policy"] != bound]
+    for startup, queue in sorted({(r["startup_s"], r["queue"]) for r in played}):
+        some = [r for r in rows if r["startup_s"] == startup and (r["queue"] == queue or r["policy"] == bound)]
         policies = [bound, *sorted({r["policy"] for r in some} - {bound}, key=lambda p: (p != "tidegate", p))]
         cell = {(r["trace"], r["policy"]): r for r in some}
         names = sorted({(KINDS.index(r["kind"]), r["trace"]) for r in some})
@@ -42,7 +43,8 @@ def _tables(rows: list[Row], bound: str) -> Iterable[tuple[str, list[str], list[
             means = [_mean(cell, names, kinds, p, bound) for p in policies if p != bound]
             if any(means):
                 body.append(["", f"geometric mean, {' and '.join(kinds)}", "", *means])
-        title = f"Start-up {startup:g} s: cost over {bound}, share of slots busy, success (x: promise broken)"
+        what = f"cost over {bound}, share of slots busy, success (x: promise broken)"
+        title = f"Start-up {startup:g} s, {queue} queue: {what}"
         yield title, head, body
 
 

@@ -49,6 +49,17 @@ def test_a_service_that_became_slower_is_known_after_seconds_one_that_became_fas
     assert pace(0.3, count=1000).after(answers(100, 0.1)).service.mean_s > 0.28
 
 
+def test_a_slow_service_is_known_by_more_than_its_last_few_answers():
+    def after(mean_s: float, refused: int = 0) -> Pace:
+        known = pace(30.0, 20.0, count=100)
+        squares = 3 * mean_s**2
+        load = PoolLoad(0.0, 10.0, 3, finished=3, refused=refused, service_s_sum=3 * mean_s, service_s2_sum=squares)
+        return known.after(load).after(PoolLoad(10.0, 10.0, 3)).after(PoolLoad(20.0, 10.0, 3))
+
+    assert after(60.0).service.mean_s == pytest.approx(31, abs=0.5)
+    assert not after(30.0, refused=1).overloaded, "one of nine requests in half a minute is no overload"
+
+
 @pytest.mark.parametrize(
     ("mean_s", "deviation_s", "share", "expected"), [(1, 1, 0.9995, 7.8), (2, 0, 0.99, 2), (1, 0.5, 0.99, 2.5)]
 )

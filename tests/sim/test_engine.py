@@ -7,6 +7,8 @@ import random
 
 import pytest
 
+from sim.pools import pool_spec
+from tidegate.sim.admission import Admission
 from tidegate.sim.engine import Pool
 from tidegate.sim.requests import Requests, ServiceTime
 
@@ -86,6 +88,25 @@ def test_the_gateway_refuses_what_exceeds_its_queue_and_its_longest_wait(fast):
     pool.advance(3.5, source)
     assert pool.measure().refused == 1
     assert pool.queued == 0
+
+
+@PATHS
+def test_the_room_in_the_queue_is_the_gateways_and_follows_pace_and_slots(fast):
+    pool = pool_of(2, fast=fast, admission=Admission(pool_spec(within_s=5.0)))
+    source = known(*((i / 100, 1.0) for i in range(200)), fast=fast)
+    pool.advance(0.5, source)
+    assert pool.queued == 49, "nothing is known yet: 64 a slot"
+    pool.advance(1.95, source)
+    pool.measure()  # two answers of a second each, so 0.9 x 2 slots x 4 s may wait
+    before = pool.queued
+    pool.advance(1.99, source)
+    assert before > 7
+    assert pool.queued == before
+    assert pool.measure().refused == 4
+    pool.advance(200.0, source)
+    pool.drain("r1")
+    pool.advance(200.5, known(*((200.1 + i / 100, 1.0) for i in range(20)), fast=fast))
+    assert pool.queued == 3, "0.9 x 1 slot x 4 s"
 
 
 @PATHS

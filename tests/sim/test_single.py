@@ -61,6 +61,20 @@ def test_clients_that_give_up_are_no_success():
     assert out.broken_s > 300
 
 
+def test_in_an_overload_the_gateway_refuses_some_where_a_plain_queue_makes_all_late():
+    def run(plain: bool):
+        source = Requests([(0.0, 3.0), (600, 3.0), (600, 6.0), (900, 6.0)], ServiceTime(1.0, 0.3), 1)
+        how = Play(until_s=900, initial=4, patience_s=5.0, measure_from_s=60.0, plain_queue=plain)
+        return play(pool_spec(), source, Static(4), how)
+
+    gateway, plain = run(False), run(True)
+    assert gateway.arrivals == plain.arrivals
+    assert plain.refused == 0
+    assert gateway.refused == pytest.approx(300 * 2, rel=0.15), "6/s come, 4/s are served"
+    assert gateway.success == pytest.approx(1 - gateway.refused / gateway.arrivals, abs=0.01), "all others are in time"
+    assert plain.success < gateway.success - 0.1
+
+
 def test_the_same_seed_gives_the_same_run_compiled_or_not():
     def run(fast: bool):
         source = Requests([(0.0, 1.0), (900, 9.0)], ServiceTime(1.0, 0.5), 5, compile=fast)

@@ -23,10 +23,11 @@ from tidegate.model.observed import PoolLoad
 from tidegate.model.snapshot import PoolRoute
 from tidegate.spec.resolve import PoolKey
 
-# What was measured loses weight by half in this time; long enough for a few hundred requests of a busy pool.
-_HALF_LIFE_S = 20.0
+# What was measured loses weight by half in this time; long enough for a few hundred requests of a busy pool. For slow
+# services it is so many mean service times instead: a mean over five answers would open and close the queue at random.
+_HALF_LIFE_S, _HALF_LIFE_SERVICES = 20.0, 10.0
 # A service that has become slower must be known before all who wait are late; so few answers say little, though.
-_SHORT_HALF_LIFE_S = 2.0
+_SHORT_HALF_LIFE_S, _SHORT_HALF_LIFE_SERVICES = 2.0, 1.0
 _LEAST_ANSWERS = 20
 # With no replica there is no pace of answers to go by; a start usually brings several, this many are counted on.
 _REPLICAS_TO_COME = 8
@@ -79,10 +80,12 @@ class Pace:
 
     def after(self, load: PoolLoad) -> Pace:
         """This pace with one more interval in it."""
-        keep = 0.5 ** (load.interval_s / _SHORT_HALF_LIFE_S)
+        mean_s = self.minute.mean_s or 0.0
+        short_s = max(_SHORT_HALF_LIFE_S, _SHORT_HALF_LIFE_SERVICES * mean_s)
+        keep = 0.5 ** (load.interval_s / short_s)
         return Pace(
-            self.minute.after(load, _HALF_LIFE_S),
-            self.seconds.after(load, _SHORT_HALF_LIFE_S),
+            self.minute.after(load, max(_HALF_LIFE_S, _HALF_LIFE_SERVICES * mean_s)),
+            self.seconds.after(load, short_s),
             self.asked * keep + load.arrivals,
             self.refused * keep + load.refused,
         )

@@ -23,6 +23,7 @@ KNOWN = 20.0  # requests after which the service time is what was measured
 PRIOR_SERVED = 3.0  # weight of the guess before anything was served, requests
 PRIOR_SHARE = 0.25  # that guess: a quarter of the promised time
 PRIOR_CV = 1.0
+SURPRISE, SURPRISE_WAITING = 3.0, 1.0  # standard deviations (see `surprised`)
 
 
 class Service(NamedTuple):
@@ -113,11 +114,12 @@ def learn(memory: DemandMemory, done: Bin, unit: float) -> DemandMemory:
     return replace(memory, bank=tracking.advance(memory.bank, done.rate, done.seconds, unit))
 
 
-def surprised(memory: DemandMemory, unit: float) -> DemandMemory | None:
+def surprised(memory: DemandMemory, unit: float, *, waiting: bool = False) -> DemandMemory | None:
     """What to believe when the open bin alone says that more comes than was expected; None when it does not.
 
     A step from 15 to 45 requests/s is seen after one second: 45 came where 15 + 3 x sqrt(15) + 3 = 30 would have been
-    no surprise. Nothing of it is kept: when the bin is complete it is taken in as every other one.
+    no surprise. When more waits than should (`waiting`), one deviation instead of three is enough: that is seen twice.
+    Nothing of it is kept: when the bin is complete it is taken in as every other one.
     """
     if memory.covered_s < 0.5:
         return None
@@ -125,6 +127,7 @@ def surprised(memory: DemandMemory, unit: float) -> DemandMemory | None:
     if not memory.bank:
         return replace(memory, bank=tracking.first_beliefs(rate)) if memory.arrivals else None
     expected = tracking.rate_now(memory.bank) * memory.covered_s
-    if memory.arrivals <= expected + 3.0 * math.sqrt(expected) + 3.0:
+    deviations = SURPRISE_WAITING if waiting else SURPRISE
+    if memory.arrivals <= expected + deviations * (math.sqrt(expected) + 1.0):
         return None
     return replace(memory, bank=tracking.advance(memory.bank, rate, memory.covered_s, unit))

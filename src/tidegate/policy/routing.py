@@ -97,7 +97,7 @@ def _service(service: MediaService, pools: Iterable[PoolSpec], rows: Iterable[li
     return ServiceRoute(
         service=service.name,
         route=service.spec.route,
-        pools=tuple(r for pool, of in zip(pools, rows, strict=True) for r in _routes(_pool(pool, of), how)),
+        pools=tuple(r for pool, of in zip(pools, rows, strict=True) for r in _routes(pool_route(pool, of), how)),
         max_body_bytes=service.spec.maxBodyBytes,
         retry=service.spec.idempotent,
         accepts=service.spec.accepts,
@@ -118,7 +118,8 @@ def _routes(pool: PoolRoute, how: _How) -> tuple[PoolRoute, ...]:
     return (canary, replace(pool, servers=rest))
 
 
-def _pool(pool: PoolSpec, rows: Iterable[Row]) -> PoolRoute:
+def pool_route(pool: PoolSpec, rows: Iterable[Row]) -> PoolRoute:
+    """A pool as the gateway knows it, with a server for each row."""
     queue = pool.service.queue
     return PoolRoute(
         key=pool.key,

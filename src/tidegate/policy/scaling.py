@@ -34,6 +34,7 @@ DEAR_MARGIN = 4.0  # from this margin on the user is told what the promise costs
 # What the imagined pools, which live in bins, cannot see of the queue's fluctuation is added as Erlang's formula has
 # it: all of it when the promise leaves no room for waiting, none when it leaves a bin or five service times.
 SEEN_SERVICES = 5.0
+QUEUE_SHARE = 0.1  # of the room that the promise leaves: a longer queue is worked off, for beyond the room is refusal
 
 
 class _Proposal(NamedTuple):
@@ -181,11 +182,11 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
     """Replicas for the load expected when an order given now is ready, by target or by promise."""
     needs = _needs(inp, counted)
     unit = 1.0 / needs.mean_s
-    sudden = demand.surprised(counted, unit)
+    waiting = _backlog_slots(inp, load, needs)
+    sudden = demand.surprised(counted, unit, waiting=waiting > 0.0)
     bank = (sudden or counted).bank
     since_s = max(0.0, inp.at - counted.bin_at) if counted.bin_at is not None else 0.0
     ahead = tracking.outlook(bank, inp.startup_s + since_s, unit) if bank else tracking.Outlook(0.0, 0.0, 0.0)
-    waiting = _backlog_slots(inp, load, needs)
     known = demand.service(counted, needs.within_s).known
     floor = 0.0 if known else float(load.in_flight + load.queued)
     target = inp.spec.scaling.target
@@ -236,7 +237,7 @@ def _foretold(inp: ScaleInput, expected: forecast.Guess, needs: risk.Needs) -> t
 
 def _backlog_slots(inp: ScaleInput, load: PoolLoad, needs: risk.Needs) -> float:
     """Slots to work off what waits longer than it may, over the start-up time or the promise, whichever is longer."""
-    ordinary = inp.ready * needs.concurrency * 0.5 * max(0.0, needs.within_s - 2.0 * needs.mean_s)
+    ordinary = QUEUE_SHARE * inp.ready * needs.concurrency * max(0.0, needs.within_s - 2.0 * needs.mean_s)
     excess = load.queued * needs.mean_s - ordinary
     return max(0.0, excess) / max(inp.startup_s, needs.within_s)
 

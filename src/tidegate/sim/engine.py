@@ -3,7 +3,8 @@
 A replica that is added takes requests at once; one that drains finishes what it has and takes no more; one that is
 killed loses what it has (each lost request is tried again, up to `tries`, ahead of the queue, or has failed). Clients
 leave after `patience_s`: in the queue they are taken out, on a replica the work is finished in vain unless
-`cancel_in_service`. `max_wait_s` and `queue_per_slot` are the gateway's limits; what exceeds them is refused.
+`cancel_in_service`. `max_wait_s` and `queue_per_slot`, or the rule `admission`, are the gateway's limits; what exceeds
+them is refused.
 
     pool = Pool(slots=2, patience_s=5.0)
     pool.add("r1")
@@ -26,6 +27,7 @@ from typing import Any
 
 from tidegate.model.observed import PoolLoad
 from tidegate.sim import kernel
+from tidegate.sim.admission import Admission
 from tidegate.sim.compiling import compiled, whether_to_compile
 from tidegate.sim.histogram import Histogram
 from tidegate.sim.requests import BUFFER, Requests
@@ -76,6 +78,7 @@ class Pool:
         within_s: float = math.inf,
         max_wait_s: float = math.inf,
         queue_per_slot: int = DEFAULT_QUEUE_PER_SLOT,
+        admission: Admission | None = None,
         tries: int = 2,
         cancel_in_service: bool = False,
         at: float = 0.0,
@@ -92,13 +95,14 @@ class Pool:
         self._draining: dict[str, _Replica] = {}
         self._measured_at = at
         self._numbers = 0
+        self._queue_per_slot, self._admission = queue_per_slot, admission
         self._state = self._empty(places=8, ring=4 * BUFFER)
         real, whole = self._state.real, self._state.whole
         real[kernel.NOW] = at
         real[kernel.PATIENCE], real[kernel.MAX_WAIT] = patience_s, max_wait_s
         real[kernel.WITHIN] = min(within_s, patience_s)
-        whole[kernel.TRIES], whole[kernel.LENGTH_PER_SLOT] = tries, queue_per_slot
-        whole[kernel.CANCEL] = int(cancel_in_service)
+        whole[kernel.TRIES], whole[kernel.CANCEL] = tries, int(cancel_in_service)
+        self._set_room()
 
     @property
     def now(self) -> float:
@@ -162,12 +166,14 @@ class Pool:
             st.slot_replica[made.first + place] = index
             st.slot_rank[made.first + place] = (tier * (1 << 32) + self._numbers) * self.slots + place
         self._loops.open_slots(st, index, made.first, self.slots, self.now)
+        self._set_room()
 
     def drain(self, replica: str) -> None:
         """A replica takes no new request from now on; see `ended` for when it has finished those it has."""
         known = self._replicas.pop(replica)
         self._draining[replica] = known
         self._loops.close_slots(self._state, known.index, self.slots, self.now)
+        self._set_room()
 
     def reopen(self, replica: str) -> None:
         """A replica that was draining takes requests again."""
@@ -175,6 +181,7 @@ class Pool:
         self._replicas[replica] = known
         self._state.replica_idle_at[known.index] = math.inf
         self._loops.open_slots(self._state, known.index, known.first, self.slots, self.now)
+        self._set_room()
 
     def kill(self, replica: str) -> None:
         """A replica is gone now, and the requests on it with it."""
@@ -253,7 +260,17 @@ class Pool:
             whole[row] = 0
         real[kernel.BUSY], real[kernel.QUEUED] = -in_flight * now, -queued * now
         self._measured_at = now
+        if self._admission is not None:
+            self._admission.after(stats)
+            self._set_room()
         return stats
+
+    def _set_room(self) -> None:
+        """How many may wait in front of the slots that are open now."""
+        slots = int(self._state.whole[kernel.OPEN_SLOTS])
+        rule = self._admission
+        room = rule.room(slots) if rule is not None else self._queue_per_slot * max(1, slots)
+        self._state.whole[kernel.ROOM] = room
 
     def _empty(self, places: int, ring: int) -> kernel.State:
         """A state with room for `places` replicas and `ring` queued requests."""

@@ -34,7 +34,7 @@ FREE: Final = 3
 IN_FLIGHT: Final = 4
 OPEN_SLOTS: Final = 5
 TRIES: Final = 6
-LENGTH_PER_SLOT: Final = 7
+ROOM: Final = 7
 CANCEL: Final = 8
 TURN: Final = 9
 ARRIVALS: Final = 10
@@ -315,10 +315,9 @@ def arrive(st: State, at: float, work: float) -> None:
     if st.whole[LENGTH] == 0 and st.whole[FREE] > 0:
         begin(st, pop_free(st), at, at, work, 0)
         return
-    limit = st.whole[LENGTH_PER_SLOT] * max(1, st.whole[OPEN_SLOTS])
-    if st.whole[LENGTH] >= limit:
+    if st.whole[LENGTH] >= st.whole[ROOM]:
         purge(st, at)
-        if st.whole[LENGTH] >= limit:
+        if st.whole[LENGTH] >= st.whole[ROOM]:
             st.whole[REFUSED] += 1
             return
     tail = (st.whole[HEAD] + st.whole[LENGTH]) & (len(st.queue_at) - 1)

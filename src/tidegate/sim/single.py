@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from tidegate.base.streams import stream
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
+from tidegate.sim.admission import Admission
 from tidegate.sim.engine import IntervalStats, Pool
 from tidegate.sim.histogram import Histogram
 from tidegate.sim.requests import Requests
@@ -31,7 +32,8 @@ class Play:
     """The setting of one run; times in seconds.
 
     `epoch` is the wall clock at second 0. Nothing before `measure_from_s` counts. Start-up times are lognormal with
-    `startup_cv`, exactly `startup_s` when that is 0. `initial` replicas are ready at the beginning.
+    `startup_cv`, exactly `startup_s` when that is 0. `initial` replicas are ready at the beginning. In a `plain_queue`
+    everybody waits until his patience ends; otherwise the gateway refuses at once what cannot be in time.
     """
 
     until_s: float
@@ -43,6 +45,7 @@ class Play:
     initial: int = 1
     epoch: float = 0.0
     seed: int = 1
+    plain_queue: bool = False
     compile: bool | None = None
 
 
@@ -145,12 +148,13 @@ class _Run:
 
     def __init__(self, spec: PoolSpec, how: Play) -> None:
         self.spec, self.how = spec, how
-        queue = spec.service.queue
+        longest_s = spec.service.queue.maxWaitSeconds or spec.promise.within
         self.pool = Pool(
             slots=spec.concurrency,
             patience_s=how.patience_s,
             within_s=spec.promise.within,
-            max_wait_s=max(queue.maxWaitSeconds or 0.0, spec.promise.within, how.patience_s),
+            max_wait_s=max(longest_s, how.patience_s) if how.plain_queue else longest_s,
+            admission=None if how.plain_queue else Admission(spec),
             epoch=how.epoch,
             compile=how.compile,
         )

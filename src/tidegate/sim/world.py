@@ -24,6 +24,7 @@ from tidegate.policy.distance import home_of, round_trip_s
 from tidegate.policy.scaling import learn
 from tidegate.policy.tick import tick
 from tidegate.sim import checks, history
+from tidegate.sim.admission import Admission
 from tidegate.sim.engine import Pool
 from tidegate.sim.faults import Fault
 from tidegate.sim.front import Front
@@ -228,7 +229,7 @@ class World:
             patience_s=patience_s,
             within_s=spec.promise.within,
             max_wait_s=queue.maxWaitSeconds or spec.promise.within,
-            queue_per_slot=queue.maxLengthPerSlot,
+            admission=Admission(spec),
             tries=self.scenario.tries if spec.service.idempotent else 1,
             epoch=self.epoch,
             compile=self.scenario.compile,
