@@ -13,6 +13,7 @@ import pytest
 from tidegate.base.clock import ManualClock
 from tidegate.base.errors import SpecError, StoreError
 from tidegate.control.act import Actor
+from tidegate.control.issuers import Issuers
 from tidegate.control.live import Live
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
@@ -102,6 +103,7 @@ def fakes(tmp_path: Path) -> Iterator[Fakes]:
         actor=Actor(observer),
         recorder=Recorder(journal),
         tenancy=Tenancy(TenantStore(journal), gateway, clock),
+        issuers=Issuers(tmp_path / "issuers", clock),
         clock=clock,
         where=Addresses("http://gateway", "http://page"),
         tick_s=0.01,

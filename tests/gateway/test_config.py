@@ -11,6 +11,7 @@ import pytest
 from gateway.world import pool, service, snapshot
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.config import render
+from tidegate.gateway.jwks import TokenKey
 from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
 from tidegate.gateway.names import balance, check_names, number_servers
 from tidegate.gateway.screening import lua_path
@@ -40,7 +41,9 @@ JWT = Jwt(
     audience="media",
     tenantClaim="realm.tenant",
 )
-TOKEN_KEYS = {"/keys/a": "A" * 32, "/keys/b": "B" * 32}
+SECRET = JWT.model_copy(update={"algorithm": "HS256"})
+SIGNED = (TokenKey("/keys/a", "A" * 32), TokenKey("/keys/b", "B" * 32, "k-2"))
+TOKEN_KEYS = {JWT: SIGNED, SECRET: SIGNED}
 CASES = {
     "empty": snapshot(),
     "one-service": snapshot(FACE),
@@ -58,7 +61,7 @@ CASES = {
         service(pool(servers=servers(1)), access=Access(priorityHeader="X-Priority")),
         service(pool("ocr"), name="ocr", access=Access(keys="optional")),
         service(pool("gif"), name="gif", access=Access(jwt=JWT)),
-        service(pool("film"), name="film", access=Access(jwt=JWT.model_copy(update={"algorithm": "HS256"}))),
+        service(pool("film"), name="film", access=Access(jwt=SECRET)),
         service(pool("speech"), name="speech", access=Access(keys="none", priorityHeader="x-urgency")),
         service(pool("open"), name="open"),
     ),
@@ -78,14 +81,6 @@ CASES = {
 }
 
 
-JWT = Jwt(
-    algorithm="RS256",
-    keys=({"file": "/keys/a"}, {"file": "/keys/b", "kid": "k-2"}),
-    issuer="https://id.example.org",
-    audience="media",
-    tenantClaim="realm.tenant",
-)
-TOKEN_KEYS = {"/keys/a": "A" * 32, "/keys/b": "B" * 32}
 TLS = Tls(
     tuple(CertificateFiles(Path(f"/etc/tls/{n}.crt"), Path(f"/etc/tls/{n}.key")) for n in ("a", "b")),
     client_ca=Path("/etc/tls/clients.pem"),

@@ -53,6 +53,10 @@ def test_all_faults_of_a_tenant_come_at_once() -> None:
     assert len(caught.value.faults) == 3
 
 
+def _published(url: str, algorithm: str = "RS256", more: str = "") -> str:
+    return f'{{jwt: {{algorithm: {algorithm}, jwksUrl: "{url}", issuer: i, audience: a, {more}}}}}'
+
+
 ACCESS = [
     ("jwt for nobody", "{keys: none, jwt: {algorithm: RS256, keys: [{file: a.pem}], issuer: i, audience: a}}",
      "spec.access.jwt: has no effect with keys: none"),
@@ -63,7 +67,33 @@ ACCESS = [
      "expected 1 to 256 visible characters without quotes and backslashes"),
     ("no file", "{jwt: {algorithm: RS256, keys: [{file: none.pem}], issuer: i, audience: a}}", "there is no file"),
     ("header", "{priorityHeader: 'a b'}", "expected the name of a header"),
+    *((f"keys at {url}", _published(url), f"spec.access.jwt.jwksUrl: {why}") for url, why in (
+        ("http://id.example.org/k", "would be fetched without TLS"),
+        ("http://127.0.0.1.example.org/k", "would be fetched without TLS"),
+        ("http://2130706433/k", "would be fetched without TLS"),
+        ("https://a:b@id.example.org/k", "holds a user name or a fragment"),
+        ("https://id.example.org/k#x", "holds a user name or a fragment"),
+        ("https://id.example.org:0/k", "is no URL of a host"),
+        ("https://id.example.org:99999/k", "cannot be read as a URL"),
+        ("https:///k", "is no URL of a host"),
+        ("file:///etc/passwd", "is no URL of a host"),
+        ("ftp://id.example.org/k", "is no URL of a host"),
+        ("https://id.example.org/ k", "is no URL of a host"),
+    )),
+    ("published secrets", _published("https://id.example.org/k", algorithm="HS256"), "secrets are not published"),
+    ("both", _published("https://id.example.org/k", more="keys: [{file: a.pem}]"), "has no effect beside jwksUrl"),
+    ("network", _published("https://id.example.org/k", more="jwksNetworks: [10.0.0.1/8]"), "expected a network"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url", ["https://id.example.org/k", "https://10.0.0.7:8443/k?a=b", "http://localhost:1/k", "http://[::1]:1/k"]
+)
+def test_keys_are_published_over_tls_or_on_this_machine(url: str):
+    (face,) = read(SERVICE.format(_published(url, more="jwksNetworks: [10.0.0.0/8]"))).services
+    assert face.spec.access is not None
+    assert face.spec.access.jwt is not None
+    assert (face.spec.access.jwt.jwksUrl, face.spec.access.jwt.keys) == (url, ())
 
 
 @pytest.mark.parametrize(("access", "part"), [a[1:] for a in ACCESS], ids=[a[0] for a in ACCESS])

@@ -18,6 +18,7 @@ from tidegate.control import diff, rollouts
 from tidegate.control.act import Actor
 from tidegate.control.decide import decide
 from tidegate.control.exposure import open_services
+from tidegate.control.issuers import Issuers
 from tidegate.control.metering import unmetered
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
@@ -54,6 +55,7 @@ class Live:
     actor: Actor
     recorder: Recorder
     tenancy: Tenancy
+    issuers: Issuers
     clock: Clock
     where: Addresses
     tick_s: float
@@ -89,6 +91,8 @@ class Live:
     async def step(self) -> None:
         """Look, decide, record, act: once."""
         await self._connect_clusters()
+        self.issuers.follow(self.specs)
+        self.observer.gateway.trust(self.issuers.known())
         observed = await self.observer.look(self.intents)
         decided = decide(self.specs, observed, self.memory, emptying=self.emptying)
         self.meter.add(observed.loads, observed.at)
@@ -109,8 +113,9 @@ class Live:
         if self.last and self.last[1].look_again_at is not None:
             wait_s = min(wait_s, self.last[1].look_again_at - self.clock.wall())
         await asyncio.sleep(SHORTEST_PAUSE_S)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wake.wait(), max(0.0, wait_s - SHORTEST_PAUSE_S))
+        with contextlib.suppress(TimeoutError):  # not wait_for, which may lose a cancellation
+            async with asyncio.timeout(max(0.0, wait_s - SHORTEST_PAUSE_S)):
+                await self.wake.wait()
         self.wake.clear()
 
     async def _connect_clusters(self) -> None:
@@ -302,7 +307,8 @@ class Live:
             await self.ticked.wait_for(lambda: self.last is not None)
 
     def _status(self, observed: Observed, decided: Tick) -> Status:
-        now = status(self.specs, observed, decided, self.meter, self.where, self.observer.faults)
+        where = replace(self.where, warnings=(*self.where.warnings, *self.observer.admission.faults))
+        now = status(self.specs, observed, decided, self.meter, where, self.observer.faults)
         return replace(now, uptime_s=observed.at - self.started_at, stopping=self.stopping)
 
     def _wanted(self) -> Mapping[str, int]:

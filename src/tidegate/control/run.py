@@ -16,6 +16,7 @@ from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import ControlError
 from tidegate.control.act import Actor
 from tidegate.control.diff import changes
+from tidegate.control.issuers import Issuers
 from tidegate.control.live import Live
 from tidegate.control.observe import Observer
 from tidegate.control.record import Recorder
@@ -83,13 +84,14 @@ async def serve(
         live.observer.know(recalled(journal, live.memory, specs))
         with _signals(live):
             loop = asyncio.create_task(live.run(), name="loop")
+            fetching = asyncio.create_task(live.issuers.run(), name="keys of issuers")
             on_ready(live)
             try:
                 await _until_stopped(live, loop, settings)
             finally:
-                loop.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await loop
+                for task in (loop, fetching):
+                    task.cancel()
+                await asyncio.wait((loop, fetching))
 
 
 def _assemble(
@@ -111,6 +113,7 @@ def _assemble(
         actor=Actor(observer),
         recorder=Recorder(journal),
         tenancy=Tenancy(TenantStore(journal), gateway, clock),
+        issuers=Issuers(settings.state / "issuers", clock, wake.set),
         clock=clock,
         where=Addresses(gateway.settings.url, ""),
         tick_s=settings.tick_s,

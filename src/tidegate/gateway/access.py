@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tidegate.gateway.answers import Answer, returned
-from tidegate.gateway.tokens import token_lines
+from tidegate.gateway.tokens import Keys, token_lines
 from tidegate.model.admission import Admission, TenantRule
 from tidegate.model.snapshot import ServiceRoute, Snapshot
 
@@ -62,11 +62,8 @@ def access_map(snapshot: Snapshot) -> str:
     return "".join(f"{s.service} {s.access.keys}\n" for s in snapshot.services if s.access and guarded(s))
 
 
-def access_lines(snapshot: Snapshot, token_keys: Mapping[str, str]) -> Iterator[str]:
-    """For the entrance, once the service is known. Services that are open to all cost one look into a map.
-
-    `token_keys` holds the text of each file of a key of tokens.
-    """
+def access_lines(snapshot: Snapshot, token_keys: Keys) -> Iterator[str]:
+    """For the entrance, once the service is known. Services that are open to all cost one look into a map."""
     if not any_guarded(snapshot):
         return
     yield f"http-request set-var(txn.access) var(txn.service),map_str({ACCESS_MAP})"

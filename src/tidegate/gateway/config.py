@@ -34,6 +34,7 @@ from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, connect
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.gateway.tls import bind_options, global_lines, management_options, on_loopback, redirect_lines
+from tidegate.gateway.tokens import Keys
 from tidegate.model.admission import Admission
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
@@ -50,23 +51,25 @@ def render(
     balances: Mapping[str, str] | None = None,
     terms: Mapping[str, Terms] | None = None,
     admission: Admission | None = None,
-    token_keys: Mapping[str, str] | None = None,
+    token_keys: Keys | None = None,
 ) -> Rendered:
     """The files for this snapshot.
 
     `numbers` are server ids to keep (see `number_servers`), `balances` the balance per backend where it shall differ
     from what `balance` would choose, `terms` what the pace of a backend allows, `admission` who may send requests,
-    `token_keys` the texts of the files of keys of tokens, by path.
+    `token_keys` the keys that may have signed tokens.
     """
     numbers = number_servers(snapshot, numbers or {})
     pools = [(s, p, backend_name(p.key)) for s in snapshot.services for p in s.pools]
     chosen = {name: balance(p) for _, p, name in pools} | dict(balances or {})
     lanes = lane_sizes(snapshot, settings)
     longest_s = longest(snapshot, settings)
+    accepted = tokens.issuers(snapshot)
+    signed = {jwt: keys for jwt, keys in (token_keys or {}).items() if jwt in accepted}
     blocks = [
-        block("global", _global(snapshot, settings, longest_s, token_keys or {})),
+        block("global", _global(snapshot, settings, longest_s, signed)),
         block("defaults", _defaults(settings)),
-        block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings, token_keys or {})),
+        block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings, signed)),
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
         block("frontend stand-in", _stand_in(snapshot, settings)),
         *_redirect(settings),
@@ -88,7 +91,7 @@ def render(
     if access.any_guarded(snapshot):
         loose |= {n: access.map_text(e) for n, e in access.access_maps(admission or Admission()).items()}
     script = access.lua_table() + lua() if access.any_guarded(snapshot) else lua()
-    others = _maps(snapshot) | {"gateway.lua": script} | tokens.key_files(snapshot, token_keys or {})
+    others = _maps(snapshot) | {"gateway.lua": script} | tokens.key_files(signed)
     return sealed(config, others, servers, loose)
 
 
@@ -105,9 +108,7 @@ def longest(snapshot: Snapshot, settings: GatewaySettings) -> float:
     return settings.body_timeout_s + max(waits, default=0.0) + settings.client_timeout_s
 
 
-def _global(
-    snapshot: Snapshot, settings: GatewaySettings, longest_s: float, token_keys: Mapping[str, str]
-) -> Iterator[str]:
+def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float, token_keys: Keys) -> Iterator[str]:
     yield "setenv TIDEGATE_SHAPE @SHAPE@"
     yield "default-path config"
     yield f"maxconn {settings.max_connections}"
@@ -121,7 +122,7 @@ def _global(
     yield from upstream.global_lines(snapshot)
     yield f"tune.stick-counters {strict.COUNTERS}"
     yield from strict.global_lines()
-    yield from tokens.secret_lines(snapshot, token_keys)
+    yield from tokens.secret_lines(token_keys)
     if any_screened(snapshot):
         yield from screen_lines()
         yield from by_url.load_lines(snapshot)
@@ -148,9 +149,7 @@ def _defaults(settings: GatewaySettings) -> Iterator[str]:
         yield http_error(answer)
 
 
-def _public(
-    snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings, token_keys: Mapping[str, str]
-) -> Iterator[str]:
+def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings, token_keys: Keys) -> Iterator[str]:
     yield f"bind {settings.listen_address}:{settings.listen_port} id 1{bind_options(settings.tls)}"
     if settings.tls is not None:
         yield f"bind 127.0.0.1:{settings.tls.internal_port} id 2"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tidegate.base.errors import GatewayError
-from tidegate.model.admission import Admission, AdmissionSeen
+from tidegate.model.admission import Admission, AdmissionSeen, KeySet
 from tidegate.model.observed import GatewaySeen, PoolLoad, ServerSeen
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
@@ -29,6 +29,7 @@ class FakeGateway:
     stopped: bool = False
     published: int = 0
     admission: Admission = field(default_factory=Admission)
+    issuers: Mapping[str, KeySet] = field(default_factory=dict)
     seen: AdmissionSeen = field(default_factory=AdmissionSeen)
 
     async def start(self) -> None:
@@ -44,6 +45,9 @@ class FakeGateway:
         if self.refuses:
             raise GatewayError("the proxy refused its maps")
         self.admission = admission
+
+    def trust(self, issuers: Mapping[str, KeySet]) -> None:
+        self.issuers = issuers
 
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:
         if self.silent:

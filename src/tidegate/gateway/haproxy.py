@@ -33,7 +33,7 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tables import BackendRow, read_info, read_stat
 from tidegate.gateway.text import BUFFER_MARGIN
 from tidegate.gateway.tokens import TokenKeys
-from tidegate.model.admission import Admission, AdmissionSeen
+from tidegate.model.admission import Admission, AdmissionSeen, KeySet
 from tidegate.model.observed import GatewaySeen, PoolLoad
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
@@ -145,6 +145,10 @@ class HaproxyGateway:
             if workers.current is None:
                 raise GatewayError("the proxy has no worker")
             await self._admissions.follow(self.main.master, workers.current)
+
+    def trust(self, issuers: Mapping[str, KeySet]) -> None:
+        """These are the sets of keys that issuers of tokens publish, by URL; in force after the next `publish`."""
+        self._token_keys.issuers = issuers
 
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:
         """The servers now, and what was measured per pool since the last call.
@@ -272,7 +276,7 @@ class HaproxyGateway:
             balances=kept,
             terms=agreed,
             admission=admission,
-            token_keys=self._token_keys.texts,
+            token_keys=self._token_keys.keys,
         )
         self._files = frozenset(rendered.files)
         self._meter.promises_ms = {backend_name(p.key): p.within_s * 1000 for s in snapshot.services for p in s.pools}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from tidegate.model.admission import Admission
+from tidegate.model.admission import Admission, KeySet
 from tidegate.model.observed import GatewaySeen, PoolLoad
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
@@ -34,6 +34,9 @@ class Gateway(Protocol):
         Raises:
             GatewayError: the proxy was not told; it will be by the next call, or by its next start.
         """
+
+    def trust(self, issuers: Mapping[str, KeySet]) -> None:
+        """These are the sets of keys that issuers of tokens publish, by URL; in force after the next `publish`."""
 
     async def observe(self) -> tuple[GatewaySeen, Mapping[PoolKey, PoolLoad]]:
         """The servers now, and what was measured per pool since the last call.

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tidegate.base.errors import GatewayError
+from tidegate.gateway.jwks import TokenKey, read_keys
+from tidegate.model.admission import KeySet
 from tidegate.model.snapshot import Snapshot
 from tidegate.spec.access import Jwt
 
@@ -25,6 +27,9 @@ _TOKEN = "var(txn.credential)"
 _SIGNED = "{ var(txn.signed) -m bool }"
 _CLAIMED = "{ var(txn.claimed) -m found }"
 
+Keys = Mapping[Jwt, tuple[TokenKey, ...]]
+"""The keys that may have signed a token, by what accepts it; without one nobody is let in."""
+
 
 def issuers(snapshot: Snapshot) -> dict[Jwt, list[str]]:
     """The services that accept tokens, by what they accept."""
@@ -35,11 +40,8 @@ def issuers(snapshot: Snapshot) -> dict[Jwt, list[str]]:
     return found
 
 
-def token_lines(snapshot: Snapshot, keys: Mapping[str, str], key_prefix: str, tenants_map: str) -> Iterator[str]:
-    """Set `txn.tenant` of a valid token whose tenant is known, `txn.claimed` of any valid token.
-
-    `keys` holds the text of each key's file by its path; a key that is not in it verifies nothing.
-    """
+def token_lines(snapshot: Snapshot, keys: Keys, key_prefix: str, tenants_map: str) -> Iterator[str]:
+    """Set `txn.tenant` of a valid token whose tenant is known, `txn.claimed` of any valid token."""
     accepted = issuers(snapshot)
     if not accepted:
         return
@@ -51,21 +53,20 @@ def token_lines(snapshot: Snapshot, keys: Mapping[str, str], key_prefix: str, te
     for name in ("alg", "kid"):
         yield f"http-request set-var(txn.{name}) {_TOKEN},jwt_header_query('$.{name}') if {trusted}"
     for n, jwt in enumerate(accepted):
-        yield from _issuer(f"{{ var(txn.trust) -m str jwt{n} }}", jwt, keys)
+        yield from _issuer(f"{{ var(txn.trust) -m str jwt{n} }}", jwt, keys.get(jwt, ()))
     yield from _times()
     known = f"{_CLAIMED} {{ var(txn.claimed),map_str({tenants_map}) -m found }}"
     yield f"http-request set-var(txn.tenant) var(txn.claimed) if {known}"
     yield f"http-request set-var(txn.key_id) str(jwt) if {known}"
 
 
-def _issuer(here: str, jwt: Jwt, keys: Mapping[str, str]) -> Iterator[str]:
+def _issuer(here: str, jwt: Jwt, keys: tuple[TokenKey, ...]) -> Iterator[str]:
     algorithm = f"{{ var(txn.alg) -m str {jwt.algorithm} }}"
-    for key in jwt.keys:
-        if key.file in keys:
-            named = f" {{ var(txn.kid) -m str {key.kid} }}" if key.kid is not None else ""
-            place = secret_variable(key.file) if jwt.algorithm == "HS256" else file_name(keys[key.file])
-            verified = f"{{ {_TOKEN},jwt_verify({jwt.algorithm},{place}) -m int eq 1 }}"
-            yield f"http-request set-var(txn.signed) bool(true) if {here} {algorithm}{named} {verified}"
+    for key in keys:
+        named = f" {{ var(txn.kid) -m str -- {key.kid} }}" if key.kid is not None else ""
+        place = secret_variable(key.name) if jwt.algorithm == "HS256" else file_name(key.text)
+        verified = f"{{ {_TOKEN},jwt_verify({jwt.algorithm},{place}) -m int eq 1 }}"
+        yield f"http-request set-var(txn.signed) bool(true) if {here} {algorithm}{named} {verified}"
     issuer = f"{{ {_TOKEN},jwt_payload_query('$.iss') -m str '{jwt.issuer}' }}"
     for place in ("", *(f"[{i}]" for i in range(_AUDIENCES))):
         audience = f"{{ {_TOKEN},jwt_payload_query('$.aud{place}') -m str '{jwt.audience}' }}"
@@ -81,17 +82,17 @@ def _times() -> Iterator[str]:
         yield f"http-request unset-var(txn.claimed) if {_CLAIMED} {wrong}"
 
 
-def secret_lines(snapshot: Snapshot, keys: Mapping[str, str]) -> Iterator[str]:
+def secret_lines(keys: Keys) -> Iterator[str]:
     """For the `global` section: shared secrets. The file they stand in can be read by its owner alone."""
-    secrets = {k.file for jwt in issuers(snapshot) if jwt.algorithm == "HS256" for k in jwt.keys if k.file in keys}
-    for file in sorted(secrets):
-        yield f"set-var {secret_variable(file)} str({keys[file]})"
+    secrets = {k.name: k.text for jwt, known in keys.items() if jwt.algorithm == "HS256" for k in known}
+    for name, text in sorted(secrets.items()):
+        yield f"set-var {secret_variable(name)} str({text})"
 
 
-def key_files(snapshot: Snapshot, keys: Mapping[str, str]) -> dict[str, str]:
+def key_files(keys: Keys) -> dict[str, str]:
     """The proxy's copies of public keys, by name; a new text has a new name, so that a reload takes it over."""
-    public = (k.file for jwt in issuers(snapshot) if jwt.algorithm != "HS256" for k in jwt.keys)
-    return {file_name(keys[file]): keys[file] for file in public if file in keys}
+    public = (k for jwt, known in keys.items() if jwt.algorithm != "HS256" for k in known)
+    return {file_name(key.text): key.text for key in public}
 
 
 def file_name(text: str) -> str:
@@ -103,29 +104,36 @@ def secret_variable(file: str) -> str:
 
 
 class TokenKeys:
-    """The texts of the keys' files. A file that cannot be used verifies nothing, or what it held before goes on."""
+    """The keys that may have signed tokens, from files and from what issuers publish (`issuers`, by URL).
+
+    What cannot be used verifies nothing, or what was there before goes on.
+    """
 
     def __init__(self) -> None:
         self.faults: tuple[str, ...] = ()
-        self._texts: dict[tuple[str, bool], str] = {}
+        self.issuers: Mapping[str, KeySet] = {}
+        self.keys: Keys = {}
 
     def look(self, snapshot: Snapshot) -> bool:
         """Read them again; whether anything changed."""
-        wanted = {(k.file, jwt.algorithm == "HS256") for jwt in issuers(snapshot) for k in jwt.keys}
-        texts, faults = {}, []
-        for file, secret in sorted(wanted):
-            try:
-                texts[file, secret] = _read(Path(file), secret=secret)
-            except GatewayError as error:
-                faults.append(str(error))
-                if (file, secret) in self._texts:
-                    texts[file, secret] = self._texts[file, secret]
-        changed, self._texts, self.faults = texts != self._texts, texts, tuple(faults)
+        faults: dict[str, None] = {}
+        keys = {jwt: tuple(self._of(jwt, faults)) for jwt in issuers(snapshot)}
+        changed, self.keys, self.faults = keys != self.keys, keys, tuple(faults)
         return changed
 
-    @property
-    def texts(self) -> dict[str, str]:
-        return {file: text for (file, _), text in self._texts.items()}
+    def _of(self, jwt: Jwt, faults: dict[str, None]) -> Iterator[TokenKey]:
+        before = self.keys.get(jwt, ())
+        if jwt.jwksUrl is not None:
+            published = self.issuers.get(jwt.jwksUrl, KeySet())
+            faults |= {published.fault: None} if published.fault else {}
+            found, _ = read_keys(published.document, jwt.algorithm, jwt.jwksUrl)
+            yield from found or before
+        for key in jwt.keys:
+            try:
+                yield TokenKey(key.file, _read(Path(key.file), secret=jwt.algorithm == "HS256"), key.kid)
+            except GatewayError as error:
+                faults[str(error)] = None
+                yield from (k for k in before if k.name == key.file)
 
 
 def _read(path: Path, *, secret: bool) -> str:

@@ -46,6 +46,15 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySet:
+    """What an issuer of tokens publishes: the last good document, "" while there never was one; `fault` is a sentence
+    while it cannot be had."""
+
+    document: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TenantUse:
     """What was seen of one tenant since the last look; every request counts once, when it has ended.
 
