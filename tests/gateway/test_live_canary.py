@@ -8,21 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.world import Answer, Replica, Seen, World, pool, service, snapshot, until, world
+from gateway.world import Replica, Seen, World, holds, pool, service, snapshot, until, world
 from tidegate.model.snapshot import ServiceRoute
 from tidegate.spec.resolve import PoolKey
 
 FACE, CANARY = PoolKey("face"), PoolKey("face", "default_canary")
-
-
-def holds(release: asyncio.Event) -> Answer:
-    """Answers with its name, once `release` is set."""
-
-    async def answer(replica: Replica, _: Seen) -> tuple[int, bytes]:
-        await release.wait()
-        return 200, replica.name.encode()
-
-    return answer
 
 
 CHOSEN = {"x-canary": "yes"}

@@ -151,6 +151,16 @@ class Replica:
         return total
 
 
+def holds(release: asyncio.Event) -> Answer:
+    """Answers with its name, once `release` is set."""
+
+    async def answer(replica: Replica, _: Seen) -> tuple[int, bytes]:
+        await release.wait()
+        return 200, replica.name.encode()
+
+    return answer
+
+
 @dataclass
 class World:
     """The gateway under test, its replicas and a client."""

@@ -117,6 +117,16 @@ def test_full_clusters_are_upgraded_in_place_wave_by_wave():
     assert where(world, new) == {"a": 4, "b": 2}
 
 
+def test_what_a_full_cluster_lost_in_its_wave_comes_back_when_it_has_had_room_for_a_while():
+    world = upgrade(fleet({"a": 3, "b": 8}, wanted=5))
+    order_of_arrival(world)
+    new = world.specs.pools[0].revision
+    for _ in range(400):
+        world.tick()
+        assert len(world.serving) >= world.wanted
+    assert where(world, new) == {"a": 3, "b": 2}
+
+
 def test_together_and_one_cluster_have_no_waves():
     assert roll(upgrade(fleet({"a": 8, "b": 8}, wanted=10), waves="together")).waves == ()
     assert roll(upgrade(fleet({"a": 8, "b": 8}, wanted=3))).waves == ()

@@ -158,8 +158,8 @@ def test_only_what_is_wrong_with_a_cluster_looks_like_it(site, browser):
     site.show(status(pool("face", FACES), clusters=(fine, full, lost)))
     browser.get(site.url)
     shows(browser, ".detail[data-trouble=no]", "limits: cores by affinity")
-    wrong = text(browser, "#clusters .detail[data-trouble=yes]")
-    assert wrong == "Takes no new replicas: cordoned | Cannot be seen now: connection refused"
+    wrong = "Takes no new replicas: cordoned | Cannot be seen now: connection refused"
+    eventually(lambda: text(browser, "#clusters .detail[data-trouble=yes]") == wrong, "both troubles, and no other")
 
 
 def test_says_that_the_connection_is_lost_and_comes_back_by_itself(site, browser):
