@@ -73,7 +73,7 @@ class Balancer:
         `order` is that of preference, `held` ones get no requests, `regions` says where each service's slots are.
         """
         served: list[Served] = []
-        slots: dict[str, int] = {}
+        counts: dict[str, int] = {}
         servers = self.observed.gateway.servers if self.observed.gateway is not None else {}
         for name, m, seen in replicas:
             if m.state is not READY or name in held or (seen is not None and seen.readiness is Verdict.FAIL):
@@ -81,7 +81,7 @@ class Balancer:
             server = servers.get(name)
             if seen is None and server is not None and not server.up:
                 continue  # lost, or hanging; one that is seen rests for a moment after failures
-            slots[m.cluster] = slots.get(m.cluster, 0) + spec.concurrency
+            counts[m.cluster] = counts.get(m.cluster, 0) + 1
             peers = (m.cluster, m.revision)
             if server is None or not (server.finished or server.failed):
                 served.append(Served(name, peers))
@@ -94,8 +94,8 @@ class Balancer:
         load = self.observed.loads.get(spec.key)
         origins = self._origins(spec, regions)
         rank = {name: i for i, name in enumerate(order)}
-        names = sorted(slots, key=lambda c: (rank.get(c, len(rank)), c))
-        places = [self._place(spec, c, slots[c], origins) for c in names]
+        names = sorted(counts, key=lambda c: (rank.get(c, len(rank)), c))
+        places = [self._place(spec, c, counts[c] * spec.concurrency, origins) for c in names]
         looked = Looked(self.observed.at, served, _offered(load), load.service_s2_sum if load else 0.0, origins)
         return weights.balance(spec.key, places, looked, memory)
 
@@ -179,7 +179,9 @@ def balance(work: Work, replicas: Mapping[PoolKey, list[Replica]], plans: dict[P
 def _replace_stubborn(work: Work, mine: Iterable[Replica], memory: BalanceMemory) -> None:
     """Let a replica that was out again and again be replaced, one at a time."""
     again = frozenset(outliers.stubborn(memory.replicas))
-    standing = [(n, m) for n, m, _ in mine if m.state is READY and m.revision != STATIC] if again else []
+    if not again:
+        return
+    standing = [(n, m) for n, m, _ in mine if m.state is READY and m.revision != STATIC]
     if any(m.leaving == EJECTED for _, m in standing):
         return
     chosen = next(((n, m) for n, m in standing if n in again and not m.leaving), None)

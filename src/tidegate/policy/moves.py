@@ -36,17 +36,20 @@ def reclaim(
     Where the spread is not as declared (after a scale-down, or while a cluster was away) it is mended first; then the
     last-preferred cluster is left first. A pool that is starting, replacing or short of replicas moves nothing.
     """
-    if not standing or any(s.stale or not s.ready for s in standing):
-        return None
     per_cluster: dict[str, int] = {}
     for s in standing:
+        if s.stale or not s.ready:
+            return None
         per_cluster[s.memory.cluster] = per_cluster.get(s.memory.cluster, 0) + 1
+    if not per_cluster:
+        return None
     crowded = _crowded(pool, choice, room, per_cluster)
     if crowded is not None:
         return _least_missed(standing, crowded[0], choice), crowded[1]
+    kept = _kept_for_spread(choice, per_cluster)
     for here in reversed(choice.order):
-        cluster = clusters.get(here)
-        if cluster is None or not per_cluster.get(here) or per_cluster[here] <= _kept_for_spread(choice, per_cluster):
+        cluster = clusters.get(here) if here in per_cluster else None
+        if cluster is None or per_cluster[here] <= kept:
             continue
         target = better(pool, cluster, choice, room, clusters, pressed_at=pressed_at, startup_s=startup_s, at=at)
         if target is not None and per_cluster.get(target, 0) < choice.most:
@@ -60,10 +63,11 @@ def _least_missed(standing: Sequence[Standing], cluster: str, choice: Options) -
 
 def _crowded(pool: PoolSpec, choice: Options, room: Room, per_cluster: Mapping[str, int]) -> tuple[str, str] | None:
     """The cluster that holds too many replicas for the declared spread, and one that takes one of them."""
-    here = max(per_cluster, key=lambda c: (per_cluster[c], c))
-    narrow = len(per_cluster) < choice.min_clusters and per_cluster[here] > 1
-    if per_cluster[here] <= choice.most and not narrow:
+    fullest = max(per_cluster.values())
+    narrow = len(per_cluster) < choice.min_clusters and fullest > 1
+    if fullest <= choice.most and not narrow:
         return None
+    here = max(c for c, n in per_cluster.items() if n == fullest)
     most = 1 if narrow else choice.most
     target = next((c for c in choice.order if per_cluster.get(c, 0) < most and room.fits(c, pool)), None)
     return (here, target) if target is not None else None
@@ -136,13 +140,12 @@ def stay(work: Work, standing: list[Standing]) -> bool:
     return bool(moving)
 
 
-def move_one(work: Work, spec: PoolSpec, standing: list[Standing], choice: Options) -> None:
+def move_one(work: Work, spec: PoolSpec, standing: list[Standing], choice: Options, startup_s: float) -> None:
     """Begin to move one replica to a cluster that is better for it, when one has had room for a while."""
     if len(choice.order) < 2 and len({s.memory.cluster for s in standing} | set(choice.order)) < 2:
         return
     if work.room.unseen and any(s.memory.cluster in work.room.unseen for s in standing):
         return  # what cannot be seen is not moved away for that, and its room may come back
-    startup_s = lifecycle.startup_p95_s(work.pools[spec.key].startups_s, lifecycle.STARTUP_GUESS_S)
     move = reclaim(
         spec,
         standing,

@@ -26,7 +26,8 @@ def decide(work: Work, spec: PoolSpec, scale: Scale) -> PoolPlan:
     """Decide for one pool: how many, start or retire the difference, move what stands in the wrong place."""
     at = work.observed.at
     present = _present(work, spec.key)
-    result = _made_up_for(work, spec, present, scale(_scale_input(work, spec, present), work.pools[spec.key].scale))
+    asked = _scale_input(work, spec, present)
+    result = _made_up_for(work, asked, present, scale(asked, work.pools[spec.key].scale))
     standing = [s for s in present if s.memory.revision != STATIC]
     ours = max(0, result.wanted - sum(s.ready for s in present if s.memory.revision == STATIC))
     if result.look_again_at is not None:
@@ -34,8 +35,10 @@ def decide(work: Work, spec: PoolSpec, scale: Scale) -> PoolPlan:
     roll = _roll(work, spec, ours, standing)
     standing = list(roll.standing)
     choice = room.options(work, spec, max(ours, roll.split.mains + roll.split.others))
-    first_to_go = [c for c in roll.leaving if c in choice.order]
-    order = (*(c for c in choice.order if c not in first_to_go), *reversed(first_to_go))  # given back from its end
+    order = choice.order
+    if roll.leaving:
+        first_to_go = [c for c in roll.leaving if c in order]
+        order = (*(c for c in order if c not in first_to_go), *reversed(first_to_go))  # given back from its end
     need = reconcile.need(spec, ours, roll.split, standing, roll.vacancies, order, at)
     for name, why in need.retire:
         work.replicas[name] = lifecycle.retire(work.replicas[name], work.replicas[name].leaving or why, at)
@@ -57,7 +60,7 @@ def decide(work: Work, spec: PoolSpec, scale: Scale) -> PoolPlan:
         if not placed:
             room.make(work, spec, ours, standing, order)
     elif not pending and len(standing) == ours and not roll.under_way:
-        moves.move_one(work, spec, standing, choice)
+        moves.move_one(work, spec, standing, choice, asked.startup_s)
     return _plan(work, spec, result, (*roll.reasons, *need.reasons), pending)
 
 
@@ -90,11 +93,12 @@ def _scale_input(work: Work, spec: PoolSpec, standing: list[reconcile.Standing])
     )
 
 
-def _made_up_for(work: Work, spec: PoolSpec, standing: list[reconcile.Standing], result: ScaleResult) -> ScaleResult:
+def _made_up_for(work: Work, asked: ScaleInput, standing: list[reconcile.Standing], result: ScaleResult) -> ScaleResult:
     """As many more as do worse than their peers and are out, or on their way back; within the pool's bounds.
 
     Those that are replaced anyway have their successors already, and fixed hosts cannot be made more.
     """
+    spec = asked.spec
     away = outliers.away(work.pools[spec.key].balance.replicas)
     if not away or not result.wanted:
         return result
@@ -102,8 +106,7 @@ def _made_up_for(work: Work, spec: PoolSpec, standing: list[reconcile.Standing],
     count = min(len({*away}.intersection(mine)), outliers.most_out(len(mine)))
     if not count:
         return result
-    startup_s = lifecycle.startup_p95_s(work.pools[spec.key].startups_s, STARTUP_GUESS_S)
-    ceiling = schedule.bounds(spec.scaling.schedules, work.observed.at, startup_s).ceiling
+    ceiling = schedule.bounds(spec.scaling.schedules, asked.at, asked.startup_s).ceiling
     most = spec.scaling.maxReplicas if ceiling is None else ceiling
     wanted = max(result.wanted, min(result.wanted + count, most))
     bound = "maxReplicas" if wanted < result.wanted + count else None
@@ -163,14 +166,17 @@ def _free_name(work: Work, key: PoolKey, revision: str, number: int) -> tuple[st
 
 def _plan(work: Work, spec: PoolSpec, result: ScaleResult, why: tuple[Reason, ...], pending: int) -> PoolPlan:
     visible = work.observed.clusters
-    mine = [m for n, m in work.mine(spec.key) if m.cluster in visible or not work.lost(n, m)]
     placed: dict[str, int] = {}
-    for m in mine:
-        if m.state not in (DRAINING, GONE):
+    states: list[ReplicaState] = []
+    for name in work.names.get(spec.key, ()):
+        m = work.replicas[name]
+        if m.cluster not in visible and work.lost(name, m):
+            continue
+        states.append(m.state)
+        if m.state is not DRAINING and m.state is not GONE:
             placed[m.cluster] = placed.get(m.cluster, 0) + 1
     sick = (Reason("remedy", work.unremedied[spec.key]),) if spec.key in work.unremedied else ()
     reasons = (*result.reasons, *why, *_pending_reason(work, spec, pending), *sick)
-    states = [m.state for m in mine]
     return PoolPlan(
         key=spec.key,
         revision=spec.revision,

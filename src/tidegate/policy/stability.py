@@ -45,8 +45,9 @@ def steady(
     highs = _extreme(memory.highs, at, down_s, proposed, lambda old: old <= proposed)
     lows = _extreme(memory.lows, at, up_s, proposed, lambda old: old >= proposed)
     held, reasons = _windowed(current, proposed, highs[0][1], lows[0][1], down_s, up_s)
-    longest = max((p.periodSeconds for p in (*behavior.scaleUp.policies, *behavior.scaleDown.policies)), default=0.0)
-    recent = tuple(c for c in memory.changes if c[0] > at - longest)
+    policies = (*behavior.scaleUp.policies, *behavior.scaleDown.policies)
+    longest = max(p.periodSeconds for p in policies) if policies else 0.0
+    recent = tuple(c for c in memory.changes if c[0] > at - longest) if memory.changes else ()
     wanted = _rated(behavior, recent, at, current, held)
     if wanted != held:
         text = f"rate policies allow {wanted} now, {held} wanted"

@@ -162,8 +162,10 @@ def origins_of(
 
 def _origins(before: Mapping[str, float], now: Mapping[str, float], since_s: float) -> Mapping[str, float]:
     """Smoothed, and left as they are while they change little."""
-    if not before or set(now) - set(before) or since_s <= 0:
-        return now if not before or set(now) - set(before) else before
+    if not before or now.keys() - before.keys():
+        return now
+    if since_s <= 0 or len(before) == 1:  # of one region: all of them, then as now
+        return before
     keep = 0.5 ** (since_s / ORIGINS_HALF_LIFE_S)
     mixed = {r: keep * before.get(r, 0.0) + (1 - keep) * now.get(r, 0.0) for r in before}
     mixed = {r: s for r, s in mixed.items() if s > ORIGINS_STEP / 2 or r in now}
@@ -173,6 +175,8 @@ def _origins(before: Mapping[str, float], now: Mapping[str, float], since_s: flo
 
 def _variation(memory: BalanceMemory, looked: Looked, squares_s2: float) -> float:
     """The coefficient of variation of service times lately; 1 before anything is known."""
+    if not memory.replicas:
+        return 1.0
     finished = math.fsum(h.recent.finished for h in memory.replicas.values())
     total_s = math.fsum(h.recent.service_s for h in memory.replicas.values())
     if finished < LEAST_ANSWERS or total_s <= 0:

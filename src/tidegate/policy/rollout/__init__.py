@@ -20,6 +20,8 @@ __all__ = ["BACK", "FORWARD", "Facts", "Step", "advance", "may_crowd", "previous
 def advance(spec: PoolSpec, memory: RolloutMemory, facts: Facts) -> Step:
     """One look at one pool's rollout."""
     walk = Walk(spec, facts, memory)
+    if walk.at_rest:
+        return answer.step(walk)
     aims.declared(walk)
     aims.obey(walk)
     judgement.count(walk)

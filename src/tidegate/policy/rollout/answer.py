@@ -47,6 +47,8 @@ def step(walk: Walk) -> Step:
         s if forward or s.stale or s.memory.revision == main else s._replace(stale=True) for s in walk.facts.standing
     )
     vacancies = walk.vacancies
+    if walk.at_rest:
+        return Step(m, _split(walk, main, forward), standing, vacancies)
     if m.phase in BACK:
         vacancies = tuple(v for v in vacancies if v.revision != m.target)
     only = batches.chosen(walk)

@@ -64,6 +64,12 @@ class Walk:
     def strategy(self) -> str:
         return self.how.strategy
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether what is declared serves and nobody wants anything else: there is nothing to walk through."""
+        settled = self.m.phase is STABLE and self.m.stable == self.spec.revision and not self.moves
+        return settled and not self.facts.intents
+
     def count_of(self, share: float) -> int:
         return min(self.facts.wanted, count_of(float(share), self.facts.wanted, up=True))
 
