@@ -12,7 +12,7 @@ from policy.world import World, service
 from tidegate.model.memory import BalanceMemory
 from tidegate.model.observed import GatewaySeen
 from tidegate.policy.outliers import Served, away, judge, most_out
-from tidegate.policy.weights import Looked, Place, balance, prefer, shares
+from tidegate.policy.weights import Looked, Place, balance, nearest, prefer, shares
 from tidegate.spec.resolve import PoolKey
 
 KEY = PoolKey("ocr")
@@ -42,6 +42,13 @@ def test_weights_add_up_to_one(pool):  # type: ignore[no-untyped-def]
     found = shares(places, wanted, load)
     assert math.isclose(math.fsum(found), 1.0)
     assert min(found) >= 0
+
+
+@law
+@given(pools())
+def test_where_all_are_well_the_nearest_gets_the_calls(pool):  # type: ignore[no-untyped-def]
+    places, origins, health, _ = pool
+    assert nearest(places, origins) == prefer(places, origins, dict.fromkeys(health, 1.0))
 
 
 @law

@@ -33,14 +33,17 @@ class Balancer:
     clusters: Mapping[str, Cluster]
     home: str
     round_trips_s: Mapping[str, float]
+    at_home: Mapping[str, float]  # the origins of what only users of no stated region call
     ways_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    near: dict[tuple[bool, str], Place] = field(default_factory=dict)
     callers: dict[str, list[str]] = field(default_factory=dict)
 
     @staticmethod
     def of(specs: Specs, observed: Observed, round_trips_s: Mapping[str, float]) -> Balancer:
         """`round_trips_s` are the measured ones of earlier ticks, by cluster."""
         clusters = {c.name: c for c in specs.clusters}
-        made = Balancer(specs, observed, clusters, home_of(specs.clusters), round_trips_s)
+        home = home_of(specs.clusters)
+        made = Balancer(specs, observed, clusters, home, round_trips_s, {home: 1.0})
         for service in specs.services:
             for used in service.spec.uses:
                 made.callers.setdefault(used, []).append(service.name)
@@ -112,15 +115,22 @@ class Balancer:
     def _place(self, spec: PoolSpec, cluster: str, slots: int, origins: Mapping[str, float]) -> Place:
         """Where the manifest gives an order, that is the order for calls from the gateway's region."""
         listed = bool(spec.placement.clusters)
+        if origins is self.at_home and (known := self.near.get((listed, cluster))) is not None:
+            return Place(cluster, slots, known.distance_s, known.rank)
         rank = {r: 0.0 if listed and r == self.home else self.way_s(r, cluster) for r in origins}
         distance_s = math.fsum(share * self.way_s(r, cluster) for r, share in origins.items())
-        return Place(cluster, slots, distance_s, rank)
+        made = Place(cluster, slots, distance_s, rank)
+        if origins is self.at_home:
+            self.near[(listed, cluster)] = made
+        return made
 
     def _origins(self, spec: PoolSpec, regions: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
-        users = spec.placement.users
-        if not math.fsum(users.values()):
-            users = {self.home: 1.0}
+        users: Mapping[str, float] = spec.placement.users
+        if not users or not math.fsum(users.values()):
+            users = self.at_home
         names = self.callers.get(spec.key.service)
+        if not names and users is self.at_home:
+            return users
         if not names:
             total = math.fsum(users.values())
             return {r: share / total for r, share in users.items() if share}

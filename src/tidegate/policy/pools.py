@@ -67,14 +67,14 @@ def decide(work: Work, spec: PoolSpec, scale: Scale) -> PoolPlan:
 def _present(work: Work, key: PoolKey) -> list[reconcile.Standing]:
     """The replicas of a pool that live, do not drain and are not lost."""
     servers = work.observed.gateway.servers if work.observed.gateway else {}
-    visible, found = work.observed.clusters, []
+    visible, drained, found = work.observed.clusters, work.drained, []
     for name in work.names.get(key, ()):
         memory = work.replicas[name]
         state, cluster = memory.state, memory.cluster
         if state is DRAINING or state is GONE or (cluster not in visible and work.lost(name, memory)):
             continue
         server, seen = servers.get(name), work.seen.get(name)
-        leaves = bool(memory.leaving) or name in work.drained or cluster in work.drained
+        leaves = bool(memory.leaving) or (bool(drained) and (name in drained or cluster in drained))
         stale = leaves or cluster not in work.clusters
         ready = state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
         found.append(reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale))

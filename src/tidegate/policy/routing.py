@@ -19,7 +19,6 @@ Canaries = dict[PoolKey, tuple[frozenset[str], tuple[tuple[str, tuple[str, ...]]
 Row = tuple[str, str, bool, int, int]
 READY, DRAINING = ReplicaState.READY, ReplicaState.DRAINING
 WEIGHT = 256  # of a replica that nothing was decided about
-KEPT = 20_000  # services whose last route is remembered
 
 
 def snapshot(
@@ -39,20 +38,22 @@ def snapshot(
     pools: dict[str, list[PoolSpec]] = {}
     for pool in specs.pools:
         pools.setdefault(pool.key.service, []).append(pool)
-    how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)}, canaries or {})
+    kept: dict[str, _Known] = specs.kept.setdefault("routes", {})
+    how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)}, canaries or {}, kept)
     known = [_known(s, tuple(pools[s.name]), replicas, how) for s in specs.services]
     return Snapshot.of(tuple(k.route for k in known), [k.text for k in known])
 
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """What is known of replicas beside their lives: last addresses, who is held back, weights."""
+    """What is known of replicas beside their lives: last addresses, who is held back, weights; routes made before."""
 
     last: Mapping[str, str]
     held: frozenset[str]
     weights: Mapping[str, int]
     clusters: Mapping[str, int]
     canaries: Canaries
+    kept: dict[str, _Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +75,17 @@ class _Known:
         return same and self.rows == rows and self.canaries == canaries
 
 
-# The last route of each service. Nothing but time depends on it: from one tick to the next nearly all stay as they are.
-_last: dict[str, _Known] = {}
-
-
 def _known(
     service: MediaService, pools: tuple[PoolSpec, ...], replicas: Mapping[PoolKey, Iterable[Replica]], how: _How
 ) -> _Known:
+    """The route of a service; from one tick to the next nearly all stay as they are, so the last one is kept."""
     rows = [_rows(pool, replicas.get(pool.key, ()), how) for pool in pools]
     canaries: list[object] = [how.canaries.get(pool.key) for pool in pools]
-    last = _last.get(service.name)
+    last = how.kept.get(service.name)
     if last is not None and last.made_of(service, pools, rows, canaries):
         return last
-    if last is None and len(_last) >= KEPT:
-        _last.clear()
     route = _service(service, pools, rows, how)
-    made = _last[service.name] = _Known(service, pools, rows, canaries, route, repr(route))
+    made = how.kept[service.name] = _Known(service, pools, rows, canaries, route, repr(route))
     return made
 
 

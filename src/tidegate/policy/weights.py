@@ -84,7 +84,7 @@ def balance(key: PoolKey, places: Sequence[Place], looked: Looked, memory: Balan
     clusters = _health(places, looked, memory.clusters, since_s)
     origins = _origins(memory.origins, looked.origins, since_s)
     health = {name: _accepted(c.sick) for name, c in clusters.items()}
-    near = prefer(places, origins, dict.fromkeys(health, 1.0))
+    near = nearest(places, origins)
     wanted = near if all(part == 1.0 for part in health.values()) else prefer(places, origins, health)
     told = tuple(
         ClusterWeight(p.name, share, p.slots, near[p.name], health[p.name], _mean(clusters[p.name]), p.distance_s)
@@ -93,6 +93,15 @@ def balance(key: PoolKey, places: Sequence[Place], looked: Looked, memory: Balan
     kept = BalanceMemory(looked.at, judged.health, clusters, origins, squares_s2)
     weights = _per_replica(places, looked.served, wanted, judged)
     return Balance(weights, told, kept, tuple(judged.steps))
+
+
+def nearest(places: Sequence[Place], origins: Mapping[str, float]) -> dict[str, float]:
+    """`prefer` where all are well: the calls of an origin go to the nearest place."""
+    wanted = dict.fromkeys((p.name for p in places), 0.0)
+    for region, share in origins.items() if places else ():
+        place = min(places, key=lambda p: p.rank.get(region, 0.0)) if len(places) > 1 else places[0]
+        wanted[place.name] += share
+    return wanted
 
 
 def prefer(places: Sequence[Place], origins: Mapping[str, float], health: Mapping[str, float]) -> dict[str, float]:
@@ -301,17 +310,16 @@ def _per_replica(
 ) -> dict[str, int]:
     """A cluster's share spread over its replicas by their level; the heaviest weighs 256, none less than 1."""
     counts = dict.fromkeys((p.name for p in places), 0.0)
-    levels = {}
+    levels = {n: h.level for n, h in judged.health.items()}
     for s in served:
-        known = judged.health.get(s.name)
-        level = levels[s.name] = 1.0 if known is None else known.level
-        counts[s.peers[0]] += level
+        counts[s.peers[0]] += levels.get(s.name, 1.0) if levels else 1.0
     each = {n: wanted[n] / count if count else 0.0 for n, count in counts.items()}
     top = max(each.values(), default=0.0) or 1.0
-    if not judged.health and not judged.out:  # nobody is known to do worse than the others of its cluster
+    if not levels and not judged.out:  # nobody is known to do worse than the others of its cluster
         alike = {n: max(1, round(HEAVIEST * part / top)) for n, part in each.items()}
         return {s.name: alike[s.peers[0]] for s in served}
+    heaviest = {n: HEAVIEST * part for n, part in each.items()}
     return {
-        s.name: 0 if s.name in judged.out else max(1, round(HEAVIEST * each[s.peers[0]] * levels[s.name] / top))
+        s.name: 0 if s.name in judged.out else max(1, round(heaviest[s.peers[0]] * levels.get(s.name, 1.0) / top))
         for s in served
     }

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from pydantic_core import core_schema
 
@@ -75,12 +76,16 @@ class PoolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """All that has been declared; what `policy.tick` is told to bring about."""
+    """All that has been declared; what `policy.tick` is told to bring about.
+
+    `kept` is no part of it: what a caller worked out of these manifests and may need again, thrown away with them.
+    """
 
     services: tuple[MediaService, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     pools: tuple[PoolSpec, ...] = field(default=())
     tenants: tuple[Tenant, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(services: Iterable[MediaService], clusters: Iterable[Cluster], tenants: Iterable[Tenant] = ()) -> Specs:
