@@ -24,7 +24,7 @@ import psutil
 from PIL import Image
 
 from tidegate.gateway.binary import Binary, find
-from tidegate.gateway.screening import MediaLimits, load_lines, screen_lines
+from tidegate.gateway.screening import MediaLimits, fact_lines, load_lines, screen_lines
 
 JPEG_BYTES = 145_000
 BOUNDARY = "----benchmark7MA4YWxk"
@@ -177,7 +177,8 @@ def measure(rounds: int, seconds: int, connections: int, only: str | None = None
         for mode, port in ports.items():
             on = mode == "with"
             load = "\n  ".join(load_lines()) if on else ""
-            screen = "\n  ".join(screen_lines(MediaLimits(pixels=64_000_000, kinds=("image",)))) if on else ""
+            lines = (*screen_lines(MediaLimits(pixels=64_000_000, kinds=("image",))), *fact_lines())
+            screen = "\n  ".join(lines) if on else ""
             config = PROXY.format(load=load, screen=screen, port=port, replica=replica)
             processes[mode] = stack.enter_context(haproxy(binary, folder, mode, config, port))
         scripts = {}

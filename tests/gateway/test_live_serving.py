@@ -141,6 +141,35 @@ async def test_a_5_mb_request_is_answered_by_another_replica_when_the_first_dies
         assert [one.seen[-1].body_bytes, two.seen[-1].body_bytes] == [5 * 2**20] * 2
 
 
+@pytest.mark.parametrize(
+    ("lane_bytes", "chunk_bytes"), [(0, 0), (0, 50), (4 * 2**20, 0)], ids=["main proxy", "in chunks", "lane"]
+)
+async def test_the_largest_head_and_the_largest_body_fit_beside_each_other(
+    tmp_path: Path, lane_bytes: int, chunk_bytes: int
+):
+    async with world(tmp_path) as here:
+
+        async def die(replica: Replica, _: Seen) -> tuple[int, bytes]:
+            replica.kill()
+            return 200, b""
+
+        one, two = await here.replica("face-1", answer=die), await here.replica("face-2")
+        await here.gateway.publish(face(one.server(weight=256), two.server(weight=1)))
+        size = lane_bytes or here.gateway.settings.small_body_bytes
+        lines = [f"x-{n}: {'v' * 530}" for n in range(60)]
+        lines += ["transfer-encoding: chunked" if chunk_bytes else f"content-length: {size}", "connection: close"]
+        head = "\r\n".join(["POST /face HTTP/1.1", "host: a", *lines, "", ""]).encode()
+        assert 31 * 1024 < len(head) < 32 * 1024
+        body = b"b" * size
+        if chunk_bytes:
+            full, rest = divmod(size, chunk_bytes)
+            parts = [b"%x\r\n%s\r\n" % (n, b"b" * n) for n in (chunk_bytes, rest)]
+            body = parts[0] * full + (parts[1] if rest else b"") + b"0\r\n\r\n"
+        answer = await here.raw(head + body, within_s=10.0)
+        assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"face-2")
+        assert [(r.seen[-1].body_bytes, r.seen[-1].headers["x-59"]) for r in (one, two)] == [(size, "v" * 530)] * 2
+
+
 async def test_a_request_that_may_not_be_repeated_is_not(tmp_path: Path):
     async with world(tmp_path) as here:
 

@@ -85,9 +85,9 @@ class Accounts:
             return
         place = line.tenant, line.backend
         self._busy_s[place] = self._busy_s.get(place, 0.0) + line.service_s
-        if line.record is not None and line.end not in _NO_WORK:
-            sheet.pixels += line.record.total_pixels
-            sheet.media_s += line.record.total_seconds
+        if line.media is not None and line.end not in _NO_WORK:
+            sheet.pixels += line.media.pixels
+            sheet.media_s += line.media.seconds
 
 
 def _use(sheet: _Sheet) -> TenantUse:

@@ -14,7 +14,7 @@ local NO_LIMITS = "-"
 local KINDS = { image = true, audio = true, video = true }
 
 local function fail(txn, limits, code)
-  txn:set_var("txn.media", facts.record(facts.request({}, facts.limits(limits), code)))
+  txn:set_var("txn.media", facts.record({}, facts.limits(limits), code))
   txn:set_var("txn.media_by_url", code)
 end
 
@@ -72,7 +72,7 @@ local function by_url(txn, limits, service, keys, most, required, within_ms, soc
     end
     add(media, part)
   end
-  txn:set_var("txn.media", facts.record(facts.request(media, facts.limits(limits))))
+  txn:set_var("txn.media", facts.record(media, facts.limits(limits)))
   txn:set_var("txn.media_by_url", "ok")
 end
 

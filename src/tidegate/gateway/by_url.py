@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterator
 
-from tidegate.gateway.screening import MediaLimits, fact_lines, lua_path
+from tidegate.gateway.screening import MediaLimits, lua_path
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import quoted
 from tidegate.model.snapshot import ServiceRoute, Snapshot
@@ -31,9 +31,7 @@ def load_lines(snapshot: Snapshot) -> Iterator[str]:
         yield f"lua-load-per-thread {lua_path()}/by_url.lua"
 
 
-def screen_lines(
-    service: ServiceRoute, limits: MediaLimits, variables: tuple[str, ...], settings: GatewaySettings
-) -> Iterator[str]:
+def screen_lines(service: ServiceRoute, limits: MediaLimits, settings: GatewaySettings) -> Iterator[str]:
     """Behind the screen of the body: the record of what was fetched takes its place."""
     rules = service.media_by_url
     if rules is None:
@@ -54,7 +52,6 @@ def screen_lines(
         settings.socket(SOCKET),
     )
     yield f"http-request lua.media_by_url {' '.join(map(str, arguments))} if {here}"
-    yield from fact_lines(f"{here} {{ var(txn.media_by_url) -m found }}", variables)
 
 
 def rules_json(snapshot: Snapshot) -> str:

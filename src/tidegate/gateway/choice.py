@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from tidegate.gateway import by_url, screening
 from tidegate.gateway.answers import MEDIA, MEDIA_URL_BUSY, returned
 from tidegate.gateway.names import backend_name
-from tidegate.gateway.screening import MediaLimits
+from tidegate.gateway.screening import MEDIA_TYPE, MediaLimits, media_sample
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import quoted
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot, pool_of
@@ -92,13 +92,12 @@ def _screen(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     for service in snapshot.services:
         if screened(service):
             groups.setdefault(_limits(service.accepts), []).append(service.service)
-    wanted = ("kind", "type", "pixels", "frames", "milliseconds", "total_pixels", "total_frames", "total_milliseconds")
     for limits, names in groups.items():
-        yield from screening.screen_lines(limits, f"{{ var(txn.service) -m str {' '.join(names)} }}", wanted)
+        yield from screening.screen_lines(limits, f"{{ var(txn.service) -m str {' '.join(names)} }}")
     for service in snapshot.services:
-        yield from by_url.screen_lines(service, _limits(service.accepts), wanted, settings)
+        yield from by_url.screen_lines(service, _limits(service.accepts), settings)
     if groups:
-        yield "http-request set-var-fmt(txn.media_mime) %[var(txn.media_kind)]/%[var(txn.media_type)]"
+        yield from screening.fact_lines()
         refused = "{ var(txn.media_code) -m found } !{ var(txn.media_code) -m str ok }"
         for status in sorted({*_STATUS.values()}):
             codes = " ".join(code for code, s in _STATUS.items() if s == status)
@@ -153,9 +152,9 @@ def _base(canary: PoolRoute) -> str:
 def _conditions(match: Match) -> Iterator[str]:
     """All but the type; all of them have to hold."""
     total = "total_" if match.aggregate == "sum" else ""
-    yield from _range(f"var(txn.media_{total}pixels)", match.pixels)
-    yield from _range(f"var(txn.media_{total}frames)", match.frames)
-    yield from _range(f"var(txn.media_{total}milliseconds)", match.seconds, 1000)
+    yield from _range(media_sample(f"{total}pixels"), match.pixels)
+    yield from _range(media_sample(f"{total}frames"), match.frames)
+    yield from _range(media_sample(f"{total}milliseconds"), match.seconds, 1000)
     yield from _range("var(txn.size)", match.bytes)
     for name, value in sorted(match.header.items()):
         yield f"{{ req.fhdr({name.lower()}) -m str {quoted(value)} }}"
@@ -174,16 +173,16 @@ def _types(types: tuple[str, ...]) -> tuple[str, ...]:
     """
     media = [t for t in types if t.partition("/")[0] in SCREENED_KINDS]
     others = [t for t in types if t not in media]
-    conditions = [f"{{ var(txn.media_mime) -m reg {_pattern(media)} }}"] if media else []
+    conditions = [f"{{ {MEDIA_TYPE} -m reg {_pattern(media, ':')} }}"] if media else []
     if others:
-        conditions.append(f"{{ req.fhdr(content-type),lower,word(1,;) -m reg {_pattern(others)} }}")
+        conditions.append(f"{{ req.fhdr(content-type),lower,word(1,;) -m reg {_pattern(others, '/')} }}")
     return tuple(conditions) or ("",)
 
 
-def _pattern(types: list[str]) -> str:
+def _pattern(types: list[str], between: str) -> str:
     alternatives = []
     for text in types:
         kind, _, subtype = text.lower().partition("/")
         name = ".*" if subtype == "*" else re.escape(_SUBTYPES.get(subtype, subtype))
-        alternatives.append(f"{re.escape(kind)}/{name}")
+        alternatives.append(f"{re.escape(kind)}{between}{name}")
     return quoted(f"^({'|'.join(alternatives)})$")

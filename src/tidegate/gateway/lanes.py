@@ -1,10 +1,10 @@
 """Lanes: proxies beside the main one that hold large bodies, so that the main one can work with small buffers.
 
 HAProxy keeps a whole body in one buffer, all buffers of a process have the same size, and a request that may be sent
-again is copied by whole buffers whatever it holds: with 16 MiB buffers that takes 5 to 15 ms a request, with 320 KiB
-some 0.03 ms (docs/decisions/0023). So bodies up to `small_body_bytes` are handled by the main proxy alone. A larger
-one is read by a lane with buffers of its size, which then hands the complete request to the main proxy's `staged`
-entrance, where the queue is, and hands it over once more when told 425: that replica failed, another may not.
+again is copied by whole buffers whatever it holds: with 16 MiB buffers that takes 5 to 15 ms a request, with 244 KiB
+some 0.02 ms (docs/decisions/0023, 0119). So bodies up to `small_body_bytes` are handled by the main proxy alone. A
+larger one is read by a lane with buffers of its size, which then hands the complete request to the main proxy's
+`staged` entrance, where the queue is, and hands it over once more when told 425: that replica failed, another may not.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-
-from tidegate.gateway.screening import MediaFacts, facts_of
+from typing import NamedTuple
 
 # File descriptor of the pipe that carries the lines out of the proxy; see docs/decisions/0022.
 LOG_FD = 9
@@ -55,6 +54,16 @@ class Outcome(Enum):
     REJECTED = "refused at the gateway for what it is"
 
 
+class Media(NamedTuple):
+    """What the screen saw of a request: the type of its largest medium, and sums. Not `known`: judged by the bytes."""
+
+    type: str
+    known: bool
+    pixels: int
+    seconds: float
+    bytes: int
+
+
 @dataclass(slots=True)
 class Line:
     """One ended request. `code` is that of the gateway's own answer, `refusal` the same or what its parser answered.
@@ -74,7 +83,7 @@ class Line:
     exhausted: str
     code: str
     refusal: str
-    record: MediaFacts | None
+    media: Media | None
     service: str
     tenant: str
     key: str
@@ -139,7 +148,7 @@ class Lines:
             exhausted=_known(exhausted),
             code=code,
             refusal=code or (_BY_PARSER.get(status, "") if termination[1] == "R" else ""),
-            record=None if record == "-" else facts_of(record),
+            media=None if record == "-" else _media(record),
             service=service,
             tenant=_known(tenant),
             key=_known(key),
@@ -165,6 +174,14 @@ def outcome(termination: str, status: int, assigned: bool) -> Outcome:
     if who == "-":
         return Outcome.FAILED_ANSWER if status >= 500 else Outcome.ANSWERED
     return Outcome.FAILED
+
+
+def _media(record: str) -> Media | None:
+    """What counts of a record; `screening.facts_of` has all of it, and takes four times as long."""
+    _, kind, type_, *_, count, known, pixels, _, milliseconds, size, _ = record.split(":")
+    if count == "0":
+        return None
+    return Media(f"{kind}/{type_}", known == "1", int(pixels), int(milliseconds) / 1000, int(size))
 
 
 def _known(cell: str) -> str:

@@ -82,8 +82,8 @@ class Meter:
         tally.wait_s_sum += max(0.0, line.until_slot_ms - line.upload_ms) / 1000
         tally.retries += line.retries
         tally.ended += end is not Outcome.RETRIED
-        if line.record is not None and end is not Outcome.RETRIED:
-            self.viewings.passed(line.backend, line.record)
+        if line.media is not None and end is not Outcome.RETRIED:
+            self.viewings.passed(line.backend, line.media)
         if end is Outcome.GAVE_UP:
             tally.gave_up += 1
         elif end is Outcome.REFUSED:

@@ -26,9 +26,9 @@ _OTHER_DESCRIPTORS = 1000
 def affordable_connections(wanted: int, bytes_each: int) -> int:
     """The number of client connections that file descriptors and memory allow, at most `wanted`.
 
-    Each may hold a body of `bytes_each`; all together get half of the machine's memory. The proxy raises its own soft
+    Each may hold a buffer of `bytes_each`; all together get half of the machine's memory. The proxy raises its own soft
     limit of descriptors to the hard one. Worked example: a hard limit of 20 000 gives 9 500; 2 GiB of memory and
-    bodies of 320 KiB give 3 276.
+    buffers of 244 KiB give 4 297.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     described = wanted if hard == resource.RLIM_INFINITY else (hard - _OTHER_DESCRIPTORS) // 2

@@ -7,7 +7,7 @@ runs it per request. Facts are read here, pools are chosen elsewhere.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +15,8 @@ from typing import Any, Final, cast
 
 from tidegate.base.errors import ScreenUnavailable
 
-WINDOW_BYTES: Final = 16_384
-"""First bytes that are read of a raw body."""
-
-SECOND_WINDOW_BYTES: Final = 262_144
-"""First bytes that are read when the window did not tell: camera files carry previews and profiles in front."""
+WINDOWS_BYTES: Final = (4096, 65_536, 262_144)
+"""First bytes that are read of a raw body, and how many when those did not tell: cameras put previews in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +140,13 @@ _INTEGERS: Final = {
     "total_milliseconds": 16,
     "total_bytes": 17,
 }
-"""Field of the record for each variable `txn.media_NAME`."""
+"""Field of the record for each fact that is a number."""
 
-_WRAPPED: Final = "multipart/ json urlencoded"
-"""Content types whose first bytes never tell; a shortcut, the Lua decides by itself."""
+_WHOLE: Final = (
+    "{ req.fhdr(content-type) -m sub -i multipart/ json urlencoded }",
+    "{ req.fhdr(content-encoding) -m found }",
+)
+"""Where the first bytes tell nothing of the media: wrapped and encoded bodies, as the Lua has it for a whole body."""
 
 _FIELDS: Final = _TEXTS | _INTEGERS
 _HEADERS: Final = {
@@ -163,6 +163,10 @@ _HEADERS: Final = {
 """Field of the record for each request header `x-media-NAME`."""
 
 
+MEDIA_TYPE: Final = "var(txn.media),field(2,:,2)"
+"""The sample expression for kind and type of the largest medium: `image:jpeg`."""
+
+
 def media_sample(name: str) -> str:
     """The sample expression for a fact, for a condition: `{ var(txn.media),field(6,:) -m int gt 8000000 }`.
 
@@ -170,57 +174,48 @@ def media_sample(name: str) -> str:
         ValueError: no fact has this name.
     """
     if name not in _FIELDS:
-        raise ValueError(f"no media variable is called {name!r}; there are {', '.join(_FIELDS)}")
+        raise ValueError(f"no media fact is called {name!r}; there are {', '.join(_FIELDS)}")
     return f"var(txn.media),field({_FIELDS[name]},:)"
 
 
-def screen_lines(limits: MediaLimits, condition: str = "", variables: Collection[str] = ()) -> tuple[str, ...]:
+def screen_lines(limits: MediaLimits, condition: str = "") -> tuple[str, ...]:
     """Lines of a `frontend` or `backend` that screen a request; they belong after `http-request wait-for-body`.
 
-    They set `txn.media` (the record), the variables asked for, and the `x-media-*` request headers; any such header of
-    the client is removed. `txn.media_code` is `ok` or the refusal.
+    They set `txn.media`, the record; `fact_lines` say what stands in it.
 
     Args:
         limits: what the service accepts.
         condition: ACLs that tell the service's requests (`is_fusion`), when several share the section; no `or` in it.
-        variables: names of docs/screening.md to set as `txn.media_NAME`, beside `code`; a condition can read a number
-            without one (`media_sample`).
-
-    Raises:
-        ValueError: a variable of another name.
     """
-    when, also = (f" if {condition}", f" {condition}") if condition else ("", "")
     text = limits.text() or "-"
-    raw = f" if{also} !{{ req.fhdr(content-type) -m sub -i {_WRAPPED} }}"
-    more, whole = (f" if{also} {{ var(txn.media) -m beg {answers} }}" for answers in ("more:", "more: whole:"))
-    lines = [
-        f"http-request del-header x-media- -m beg{when}",
-        f"http-request set-var(txn.media) str(whole:){when}",
-    ]
-    for window, on in ((WINDOW_BYTES, raw), (SECOND_WINDOW_BYTES, more)):
+
+    def answered(*words: str) -> str:
+        return f"{condition} {{ var(txn.media) -m beg {' '.join(words)} }}".lstrip()
+
+    lines = [f"http-request set-var(txn.media) str(head:){f' if {condition}' if condition else ''}"]
+    lines += [f"http-request set-var(txn.media) str(whole:) if {answered('head:')} {whole}" for whole in _WHOLE]
+    for window, word in zip(WINDOWS_BYTES, ("head:", "more:", "more:"), strict=True):
+        when = answered(word)
         lines += [
-            f"http-request set-var(txn.media_head) req.body,bytes(0,{window}){on}",
-            f"http-request set-var(txn.media) lua.media_head({text}){on}",
+            f"http-request set-var(txn.media_head) req.body,bytes(0,{window}) if {when}",
+            f"http-request set-var(txn.media) lua.media_head({text}) if {when}",
         ]
     lines += [
-        f"http-request unset-var(txn.media_head){when}",
-        f"http-request lua.media_body {text}{whole}",
-        *fact_lines(condition, variables),
+        f"http-request unset-var(txn.media_head){f' if {condition}' if condition else ''}",
+        f"http-request lua.media_body {text} if {answered('more:', 'whole:')}",
     ]
     return tuple(lines)
 
 
-def fact_lines(condition: str = "", variables: Collection[str] = ()) -> tuple[str, ...]:
-    """From the record in `txn.media` to `txn.media_code`, the variables asked for, and the `x-media-*` headers."""
-    when = f" if {condition}" if condition else ""
-    lines = [f"http-request set-var(txn.media_code) var(txn.media),field(1,:){when}"]
-    for name in variables:
-        number = ",add(0)" if name in _INTEGERS else ""
-        lines.append(f"http-request set-var(txn.media_{name}) {media_sample(name)}{number}{when}")
-    lines += [
-        f"http-request set-header x-media-{name} %[var(txn.media),field({n},:)]{when}" for name, n in _HEADERS.items()
-    ]
-    return tuple(lines)
+def fact_lines() -> tuple[str, ...]:
+    """From the record in `txn.media`, where there is one, to `txn.media_code`, which is `ok` or the refusal, and to the
+    `x-media-*` request headers. Any such header of the client must have been removed.
+    """
+    when = "if { var(txn.media) -m found }"
+    headers = (
+        f"http-request add-header x-media-{name} %[var(txn.media),field({n},:)] {when}" for name, n in _HEADERS.items()
+    )
+    return (f"http-request set-var(txn.media_code) var(txn.media),field(1,:) {when}", *headers)
 
 
 def facts_of(record: str, media: Iterable[Any] = ()) -> MediaFacts:

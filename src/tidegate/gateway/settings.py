@@ -59,7 +59,7 @@ class GatewaySettings:
     stop_grace_s: float = 30.0
     retries: int = 4
     resends: int = 2
-    small_body_bytes: int = 256 * 1024
+    small_body_bytes: int = 208 * 1024
     largest_held_bytes: int = 64 * 2**20
     lane_memory_bytes: int = 2 * 2**30
     lane_bytes: tuple[int, ...] = (4 * 2**20,)

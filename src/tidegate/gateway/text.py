@@ -11,9 +11,10 @@ from importlib.resources import files
 
 from tidegate.gateway.screening import load_lines, lua_path
 
-# The head of a request is limited to 32 KiB; as much again is for the proxy's own bookkeeping of a body in parts.
+# Beside a body, a buffer holds the head, at most 101 lines of it; what is left is for what the gateway adds and for the
+# proxy's own bookkeeping: 8 bytes a line, and 1 KiB that it keeps free for rewriting.
 HEAD_LIMIT = 32 * 1024
-BUFFER_MARGIN = 2 * HEAD_LIMIT
+BUFFER_MARGIN = HEAD_LIMIT + 4096
 URI_LIMIT = 16 * 1024
 
 _SHAPE = "@SHAPE@"

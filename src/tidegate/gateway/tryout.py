@@ -115,6 +115,7 @@ def _frontend(folder: Path, snapshot: Snapshot, settings: GatewaySettings) -> It
     yield "http-request set-var(txn.rid) str(screen)"
     yield f"http-request set-var(txn.service) req.hdr({_NAME})"
     yield f"http-request del-header {_NAME}"
+    yield "http-request del-header x-media- -m beg"
     yield f"http-after-response set-header {_MEDIA} %[var(txn.media)] if {{ var(txn.media) -m found }}"
     yield f"http-after-response set-header {_CODE} %[var(txn.media_code)] if {{ var(txn.media_code) -m found }}"
     yield f"http-after-response set-header {_POOL} %[var(txn.pool)] if {{ var(txn.pool) -m found }}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tidegate.gateway.screening import MediaFacts
+from tidegate.gateway.lines import Media
 from tidegate.model.media import MediaCounts, MediaSeen
 
 _REFUSAL = "media_"
@@ -13,7 +13,7 @@ _REFUSAL = "media_"
 
 @dataclass(slots=True)
 class _Sheet:
-    requests: Counter[str] = field(default_factory=Counter)
+    requests: dict[str, int] = field(default_factory=dict)
     unread: int = 0
     pixels: int = 0
     seconds: float = 0.0
@@ -30,7 +30,8 @@ class Viewings:
     def counts(self) -> MediaCounts:
         """All counts so far."""
         pools = {
-            pool: MediaSeen(dict(s.requests), s.unread, s.pixels, s.seconds, s.bytes) for pool, s in self._pools.items()
+            backend.replace(".", "/", 1): MediaSeen(dict(s.requests), s.unread, s.pixels, s.seconds, s.bytes)
+            for backend, s in self._pools.items()
         }
         return MediaCounts(pools, {service: dict(codes) for service, codes in self._refused.items()})
 
@@ -39,15 +40,15 @@ class Viewings:
         if code.startswith(_REFUSAL):
             self._refused.setdefault(service, Counter())[code] += 1
 
-    def passed(self, backend: str, facts: MediaFacts) -> None:
+    def passed(self, backend: str, media: Media) -> None:
         """A request that its pool got, with what was read of its media."""
-        if facts.count == 0:
-            return
-        sheet = self._pools.setdefault(backend.replace(".", "/", 1), _Sheet())
-        sheet.requests[f"{facts.kind}/{facts.type}"] += 1
-        sheet.bytes += facts.total_bytes
-        if facts.known:
-            sheet.pixels += facts.total_pixels
-            sheet.seconds += facts.total_seconds
+        sheet = self._pools.get(backend)
+        if sheet is None:
+            sheet = self._pools[backend] = _Sheet()
+        sheet.requests[media.type] = sheet.requests.get(media.type, 0) + 1
+        sheet.bytes += media.bytes
+        if media.known:
+            sheet.pixels += media.pixels
+            sheet.seconds += media.seconds
         else:
             sheet.unread += 1

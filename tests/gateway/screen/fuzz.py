@@ -27,7 +27,7 @@ from PIL import Image
 
 from gateway.screen.corpus import Sample, corpus
 from gateway.screen.wrapping import WRAPPINGS
-from tidegate.gateway.screening import WINDOW_BYTES, lua_path
+from tidegate.gateway.screening import WINDOWS_BYTES, lua_path
 
 MOST = 2**53  # where the screen stops counting
 LARGEST_BYTES = 60_000
@@ -194,7 +194,7 @@ class Fuzzer:
 
     def say(self, data: bytes, content_type: str) -> Said:
         """Screens one body; laws 1 and 2."""
-        whole, head, steps = self._run(data, content_type.encode(), WINDOW_BYTES)
+        whole, head, steps = self._run(data, content_type.encode(), WINDOWS_BYTES[0])
         self.steps = steps
         allowed = STEPS_AT_ALL + STEPS_PER_BYTE * len(data)
         if steps > allowed:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from tidegate.gateway.binary import find
-from tidegate.gateway.screening import MediaLimits, load_lines, media_sample, screen_lines
+from tidegate.gateway.screening import MediaLimits, fact_lines, load_lines, media_sample, screen_lines
 
 CONFIG = """
 global
@@ -28,6 +28,7 @@ defaults
 frontend screened
   bind 127.0.0.1:{port}
   http-request wait-for-body time 20s
+  http-request del-header x-media- -m beg
   {screen}
   acl huge {pixels} -m int gt 1000000
   http-request set-header x-huge yes if huge
@@ -35,7 +36,7 @@ frontend screened
   http-request return status 422 content-type text/plain lf-string "%[var(txn.media_code)]" unless fine
   default_backend echo
 backend echo
-  http-request set-var(txn.next) var(txn.media_total_pixels),add(1)
+  http-request set-var(txn.next) {total_pixels},add(1)
   http-request return status 200 content-type text/plain lf-string "%[req.hdrs] pixels:%[var(txn.next)]"
 """
 
@@ -50,10 +51,11 @@ def free_port() -> int:
 def screened(folder: Path, limits: MediaLimits | None = None) -> Iterator[httpx.Client]:
     """A client of the proxy; its answers' bodies are the request headers, or the refusal."""
     port, binary = free_port(), find()
-    lines = (load_lines(), screen_lines(limits or MediaLimits(), variables=("total_pixels",)))
+    lines = (load_lines(), (*screen_lines(limits or MediaLimits()), *fact_lines()))
     load, screen = ("\n  ".join(some) for some in lines)
     config = folder / "haproxy.cfg"
-    config.write_text(CONFIG.format(pixels=media_sample("pixels"), port=port, load=load, screen=screen))
+    samples = {name: media_sample(name) for name in ("pixels", "total_pixels")}
+    config.write_text(CONFIG.format(**samples, port=port, load=load, screen=screen))
     environment = os.environ | binary.environment
     with (folder / "haproxy.log").open("wb") as log:
         command = [binary.path, "-db", "-f", config]

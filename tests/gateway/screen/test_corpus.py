@@ -7,7 +7,7 @@ from lupa import lua53, lua54
 
 from gateway.screen.corpus import MAKERS, Sample, corpus, family
 from gateway.screen.wrapping import WRAPPINGS
-from tidegate.gateway.screening import WINDOW_BYTES, MediaFacts, load_screen, lua_path, screen_bytes
+from tidegate.gateway.screening import WINDOWS_BYTES, MediaFacts, load_screen, lua_path, screen_bytes
 
 # A stated length may be rounded up to a millisecond.
 MILLISECOND = 0.0011
@@ -65,7 +65,7 @@ def test_the_first_bytes_say_the_same_as_the_whole_body_or_ask_for_it():
     for sample in corpus():
         env = lua.table_from({b"total": len(sample.data)})
         whole = screen[b"body"](sample.data, sample.mime.encode(), b"", env)[0]
-        head = screen[b"head"](sample.data[:WINDOW_BYTES], sample.mime.encode(), b"", env)
+        head = screen[b"head"](sample.data[: WINDOWS_BYTES[0]], sample.mime.encode(), b"", env)
         assert head == whole or head.startswith((b"more:", b"whole:")), sample.name
         told += head == whole
     assert told > len(corpus()) / 2

@@ -57,25 +57,26 @@ end
 
 --- Fills in what follows: pixels, and for a medium that could not be read the largest that its bytes allow.
 function facts.judge(medium)
-  local bytes = medium.bytes
-  medium.width, medium.height = medium.width or 0, medium.height or 0
-  if math.max(medium.width, medium.height) > source.MAX_SIDE then
-    medium.width, medium.height, medium.code = 0, 0, medium.code or source.CONTRADICTORY.code
+  local kind, width, height = medium.kind, medium.width or 0, medium.height or 0
+  if width > source.MAX_SIDE or height > source.MAX_SIDE then
+    width, height, medium.code = 0, 0, medium.code or source.CONTRADICTORY.code
   end
-  medium.pixels = capped(medium.width * medium.height)
-  medium.frames = medium.frames or (medium.kind == "audio" and 0 or 1)
-  if medium.pixels == 0 and medium.kind ~= "audio" then
-    medium.pixels = capped(bytes * UNREAD_PIXELS_PER_BYTE)
+  local pixels = capped(width * height)
+  if pixels == 0 and kind ~= "audio" then
+    pixels = capped(medium.bytes * UNREAD_PIXELS_PER_BYTE)
     medium.exact = false
   end
-  if not medium.milliseconds then
-    medium.milliseconds = 0
-    if medium.kind ~= "image" then
-      medium.milliseconds = capped(bytes * UNREAD_MILLISECONDS_PER_BYTE)
+  local milliseconds = medium.milliseconds
+  if not milliseconds then
+    milliseconds = 0
+    if kind ~= "image" then
+      milliseconds = capped(medium.bytes * UNREAD_MILLISECONDS_PER_BYTE)
       medium.exact = false
     end
   end
-  medium.milliseconds = math.tointeger(capped(math.ceil(medium.milliseconds)))
+  medium.width, medium.height, medium.pixels = width, height, pixels
+  medium.frames = medium.frames or (kind == "audio" and 0 or 1)
+  medium.milliseconds = math.tointeger(capped(math.ceil(milliseconds)))
   medium.rate, medium.channels = medium.rate or 0, medium.channels or 0
   return medium
 end
@@ -101,17 +102,17 @@ local function refusal(medium, limits)
   return nil
 end
 
--- What was judged from bytes chooses a pool; it refuses nobody, so `read` holds the sums without it.
-local function total_refusal(all, read, limits)
-  if limits.required == 1 and all.count == 0 then
+-- What was judged from bytes chooses a pool; it refuses nobody: `pixels` and `milliseconds` are sums without it.
+local function total_refusal(limits, count, bytes, pixels, milliseconds)
+  if limits.required == 1 and count == 0 then
     return "media_missing"
-  elseif limits.count and all.count > limits.count then
+  elseif limits.count and count > limits.count then
     return "media_too_many"
-  elseif limits.total_bytes and all.total_bytes > limits.total_bytes then
+  elseif limits.total_bytes and bytes > limits.total_bytes then
     return "media_too_many_bytes"
-  elseif limits.total_pixels and read.pixels > limits.total_pixels then
+  elseif limits.total_pixels and pixels > limits.total_pixels then
     return "media_too_many_pixels"
-  elseif limits.total_seconds and read.milliseconds > limits.total_seconds * 1000 then
+  elseif limits.total_seconds and milliseconds > limits.total_seconds * 1000 then
     return "media_too_long"
   end
   return nil
@@ -127,52 +128,44 @@ local function larger(a, b)
   return a.bytes > b.bytes
 end
 
---- One table for the request. `problem` is what was wrong with the container around the media, if anything.
-function facts.request(media, limits, problem)
-  local all = {
-    code = "ok", kind = "none", type = "none", width = 0, height = 0, rate = 0, channels = 0,
-    pixels = 0, frames = 0, milliseconds = 0, bytes = 0, count = #media, known = 1,
-    total_pixels = 0, total_frames = 0, total_milliseconds = 0, total_bytes = 0,
-  }
+local function larger_of(a, b)
+  return a > b and a or b
+end
+
+local NONE = { kind = "none", type = "none", width = 0, height = 0, rate = 0, channels = 0 }
+
+--- The record of a request: eighteen fields between colons, in this order, for `field(N,:)` in rules and for Python.
+-- `problem` is what was wrong with the container around the media, if anything.
+function facts.record(media, limits, problem)
   local named
-  local read = { pixels = 0, milliseconds = 0 }
-  for _, medium in ipairs(media) do
-    for _, name in ipairs({ "pixels", "frames", "milliseconds", "bytes" }) do
-      all[name] = math.max(all[name], medium[name])
-      all["total_" .. name] = capped(all["total_" .. name] + medium[name])
-    end
+  local pixels, frames, milliseconds, bytes, known = 0, 0, 0, 0, 1
+  local all_pixels, all_frames, all_milliseconds, all_bytes = 0, 0, 0, 0
+  local read_pixels, read_milliseconds = 0, 0
+  for k = 1, #media do
+    local medium = media[k]
+    pixels, all_pixels = larger_of(pixels, medium.pixels), capped(all_pixels + medium.pixels)
+    frames, all_frames = larger_of(frames, medium.frames), capped(all_frames + medium.frames)
+    milliseconds = larger_of(milliseconds, medium.milliseconds)
+    all_milliseconds = capped(all_milliseconds + medium.milliseconds)
+    bytes, all_bytes = larger_of(bytes, medium.bytes), capped(all_bytes + medium.bytes)
     if medium.exact == false then
-      all.known = 0
+      known = 0
     else
-      read.milliseconds = capped(read.milliseconds + medium.milliseconds)
+      read_milliseconds = capped(read_milliseconds + medium.milliseconds)
     end
-    read.pixels = capped(read.pixels + medium.width * medium.height)
+    read_pixels = capped(read_pixels + medium.width * medium.height)
     if not named or larger(medium, named) then
       named = medium
     end
     problem = problem or refusal(medium, limits)
   end
-  if named then
-    all.kind, all.type = named.kind, named.type
-    all.width, all.height = named.width, named.height
-    all.rate, all.channels = named.rate, named.channels
-  end
-  all.code = problem or total_refusal(all, read, limits) or "ok"
-  return all
-end
-
-local function seconds(milliseconds)
-  return string.format("%d.%03d", milliseconds // 1000, milliseconds % 1000)
-end
-
---- The record: eighteen fields between colons, in this order, for `field(N,:)` in rules and for Python.
-function facts.record(all)
+  named = named or NONE
   return string.format(
-    "%s:%s:%s:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%s",
-    all.code, all.kind, all.type, all.width, all.height, all.pixels, all.frames, all.milliseconds,
-    all.rate, all.channels, all.bytes, all.count, all.known,
-    all.total_pixels, all.total_frames, all.total_milliseconds, all.total_bytes,
-    seconds(all.milliseconds)
+    "%s:%s:%s:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d:%d.%03d",
+    problem or total_refusal(limits, #media, all_bytes, read_pixels, read_milliseconds) or "ok",
+    named.kind, named.type, named.width, named.height, pixels, frames, milliseconds, named.rate, named.channels,
+    bytes, #media, known, all_pixels, all_frames, all_milliseconds, all_bytes,
+    milliseconds // 1000, milliseconds % 1000
   )
 end
 

@@ -16,17 +16,6 @@ local function unread(size, content_type)
   return facts.judge({ kind = PROMISED[kind] and kind or "other", type = "unknown", bytes = size, exact = false })
 end
 
--- The medium in `src` or nil, and whether reading it took more than is at hand: MORE or WHOLE.
-local function attempt(src)
-  local ok, result = pcall(sniff.read, src)
-  if ok then
-    return result
-  elseif result ~= source.MORE and result ~= source.WHOLE then
-    error(result, 0)
-  end
-  return nil, result
-end
-
 local function encoded(env)
   return (env.encoding or "") ~= "" and env.encoding:lower() ~= "identity"
 end
@@ -51,13 +40,13 @@ function screen.head(data, content_type, limits, env)
     return facts.WHOLE
   end
   if #data == 0 then
-    return env.total == 0 and facts.record(facts.request({}, facts.limits(limits))) or facts.WHOLE
+    return env.total == 0 and facts.record({}, facts.limits(limits)) or facts.WHOLE
   end
-  local medium, wanted = attempt(source.bytes(data, 1, #data, math.max(env.total, #data)))
+  local medium, wanted = sniff.read(source.bytes(data, 1, #data, math.max(env.total, #data)))
   if not medium then
     return wanted == source.MORE and facts.MORE or facts.WHOLE
   end
-  return facts.record(facts.request({ medium }, facts.limits(limits)))
+  return facts.record({ medium }, facts.limits(limits))
 end
 
 local read_into
@@ -77,7 +66,7 @@ local function read_part(media, data, first, last, fields, depth, native)
   if container(content_type) then
     return read_into(media, data, first, last, content_type, depth + 1, native)
   end
-  local medium = attempt(source.bytes(data, first, last - first + 1))
+  local medium = sniff.read(source.bytes(data, first, last - first + 1))
   local is_file = (fields["content-disposition"] or ""):lower():find("filename", 1, true)
   if medium then
     media[#media + 1] = medium
@@ -112,7 +101,7 @@ function read_into(media, data, first, last, content_type, depth, native)
   end
   local kind = container(content_type)
   -- A medium sent under the name of a container is one all the same: some services never look at the name.
-  local medium = attempt(source.bytes(data, first, last - first + 1))
+  local medium = sniff.read(source.bytes(data, first, last - first + 1))
   media[#media + 1] = medium
   if kind == "multipart" then
     return read_multipart(media, data, first, last, content_type, depth, native)
@@ -144,19 +133,19 @@ function screen.body(data, content_type, limits, env)
     media[1], problem = unread(total, content_type), "media_encoded"
   elseif total > #data then
     -- More than the proxy may buffer: what the front says holds, the rest is judged by its size.
-    media[1] = attempt(source.bytes(data, 1, #data, total)) or unread(total, content_type)
+    media[1] = sniff.read(source.bytes(data, 1, #data, total)) or unread(total, content_type)
   elseif #data > 0 then
     problem = read_into(media, data, 1, #data, content_type or "", 1, env.native)
   end
-  return facts.record(facts.request(media, facts.limits(limits), problem)), media
+  return facts.record(media, facts.limits(limits), problem), media
 end
 
 --- The record of a body that took too long.
-screen.TOO_COMPLEX = facts.record(facts.request({}, {}, source.COMPLEX.code))
+screen.TOO_COMPLEX = facts.record({}, {}, source.COMPLEX.code)
 
 --- The record of a body that must count as unread.
 function screen.unreadable(size)
-  return facts.record(facts.request({ unread(size) }, {}))
+  return facts.record({ unread(size) }, {})
 end
 
 return screen

@@ -92,10 +92,12 @@ function sniff.name(src)
   if src.total < 12 then
     return nil
   end
-  local head = src:text(0, 12)
-  if head:sub(1, 3) == "\xFF\xD8\xFF" then
+  local data, first = src:at(0, 12)
+  local a, b, c = data:byte(first, first + 2)
+  if a == 0xFF and b == 0xD8 and c == 0xFF then
     return JPEG
   end
+  local head = data:sub(first, first + 11)
   local four = head:sub(1, 4)
   local box = SECOND_FOUR[head:sub(5, 8)]
   if four == "\x89PNG" and head:sub(5, 8) ~= "\r\n\x1A\n" then -- damaged on its way as text: no decoder takes it for a PNG
@@ -118,31 +120,33 @@ local RAISED = {
   [source.COMPLEX] = true,
 }
 
---- The medium in `src`, judged; nil when its first bytes are of no known kind. Raises MORE.
+-- {type, kind, reader} and what the reader made of `src`.
+local function opened(src)
+  local found = sniff.name(src)
+  return found, found and found[3] and found[3](src) or nil
+end
+
+--- The medium in `src`, judged; nil when its first bytes are of no known kind, and nil with MORE or WHOLE when they do not
+-- tell yet.
 function sniff.read(src)
-  local named, found = pcall(sniff.name, src)
-  if not named then
-    if found == source.TRUNCATED then -- too short for what it looked like
+  local ok, found, medium = pcall(opened, src)
+  if not ok then
+    local raised, named = found, nil
+    if raised == source.MORE or raised == source.WHOLE then
+      return nil, raised
+    elseif not RAISED[raised] then
+      error(raised, 0)
+    end
+    named, found = pcall(sniff.name, src) -- once more: was it the reader?
+    if not named and raised == source.TRUNCATED then -- too short for what it looked like
       return nil
-    elseif not RAISED[found] then
-      error(found, 0)
     end
-    return facts.judge({ kind = "other", type = "unknown", bytes = src.total, code = found.code })
-  end
-  if not found then
+    found = named and found or { "unknown", "other" }
+    medium = { code = raised.code }
+  elseif not found then
     return nil
-  end
-  local medium = {}
-  if found[3] then
-    local ok, result = pcall(found[3], src)
-    if ok and not result then -- the reader found nothing of its kind behind the first bytes
-      result = { exact = false }
-    elseif not ok and RAISED[result] then
-      result = { code = result.code }
-    elseif not ok then
-      error(result, 0)
-    end
-    medium = result
+  elseif not medium then -- known by name only, or the reader found nothing of its kind behind the first bytes
+    medium = found[3] and { exact = false } or {}
   end
   medium.type, medium.kind = medium.type or found[1], medium.kind or found[2]
   medium.bytes = src.total

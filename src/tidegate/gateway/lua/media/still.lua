@@ -86,7 +86,9 @@ function still.jpeg(src)
       end
       return picture(width, height)
     elseif not BARE[marker] then
-      local length = src:unpack(">I2", 2, pos)
+      local data, i = src:at(pos, 2)
+      local high, low = data:byte(i, i + 1)
+      local length = high << 8 | low
       if length < 2 then
         contradiction()
       end
