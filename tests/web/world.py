@@ -131,7 +131,6 @@ TENANCY = TenancyStatus(
 class FakeControl:
     """The system as last set by `now`; `told` keeps what was asked of it. `fail` is raised by the next call."""
 
-    tenancy: TenancyStatus = TENANCY
     now: Status = field(default_factory=lambda: status(pool("face-fusion", [replica("face-fusion-1")])))
     past: list[Event] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
@@ -140,6 +139,7 @@ class FakeControl:
     hang: bool = False
     followers: list[asyncio.Queue[Event]] = field(default_factory=list)
     asked: int = 0
+    tenancy: TenancyStatus = TENANCY
 
     def happen(self, event: Event) -> None:
         """Something happens: whoever follows hears of it at once."""
