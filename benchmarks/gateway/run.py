@@ -36,8 +36,8 @@ from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
+from tidegate.spec.requests import Match, Range, Route
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Match, Range, Route
 
 HERE = Path(__file__).parent
 REPLICAS = 8

@@ -42,8 +42,8 @@ from open_loop import Answer, Client, free_port, service_time, sleeping_replicas
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
+from tidegate.spec.requests import Route
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Route
 
 REPLICAS = 16
 SEED = 7

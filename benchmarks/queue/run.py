@@ -42,8 +42,8 @@ from tidegate.gateway import binary
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
+from tidegate.spec.requests import Route
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Route
 
 REPLICAS = 16
 PROMISE = 0.9995

@@ -43,8 +43,8 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.access import Access
+from tidegate.spec.requests import Route
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Route
 
 REPLICAS = 16
 PROMISED_MEANS = 10

@@ -18,7 +18,7 @@ from tidegate.probes.scripts import Scripts
 from tidegate.probes.verdicts import Result
 from tidegate.spec.load import load
 from tidegate.spec.probes import Probes, Python
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 
 FOLDER = Path(__file__).parents[2] / "examples" / "probes"
 PASS, FAIL = Verdict.PASS, Verdict.FAIL

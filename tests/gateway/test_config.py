@@ -21,7 +21,7 @@ from tidegate.model.admission import Admission, AdmittedKey, TenantRule
 from tidegate.model.snapshot import Server, Snapshot
 from tidegate.spec.access import Access, Jwt
 from tidegate.spec.by_url import MediaByUrl
-from tidegate.spec.service import Accepts, Match, Range, Route
+from tidegate.spec.requests import Accepts, Match, Range, Route
 from tidegate.spec.tls import ReplicaTls
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "gateway"

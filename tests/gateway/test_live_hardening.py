@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gateway.world import Replica, World, pool, service, snapshot, until, world
-from tidegate.spec.service import Route
+from tidegate.spec.requests import Route
 
 
 @asynccontextmanager

@@ -129,7 +129,7 @@ from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Route
+from tidegate.spec.requests import Route
 
 async def main(folder, port, management, replica):
     settings = GatewaySettings(Path(folder), "127.0.0.1", int(port), management_port=int(management),

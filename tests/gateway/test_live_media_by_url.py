@@ -16,7 +16,7 @@ from fetch.origin import Origin, answer
 from gateway.world import Replica, World, pool, service, snapshot, until, world
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.spec.by_url import MediaByUrl
-from tidegate.spec.service import Accepts, Match, Range
+from tidegate.spec.requests import Accepts, Match, Range
 
 
 def picture(width: int, height: int) -> bytes:

@@ -14,8 +14,8 @@ import pytest
 from gateway.world import World, pool, service, snapshot, until, world
 from tidegate.model.media import MediaCounts
 from tidegate.model.snapshot import ServiceRoute
+from tidegate.spec.requests import Accepts, Match, Range
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Accepts, Match, Range
 
 
 def png(width: int, height: int, size: int = 0) -> bytes:

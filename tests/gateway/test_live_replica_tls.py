@@ -23,7 +23,7 @@ from tidegate.probes.checks import Asked, Checks
 from tidegate.probes.protocol import ProbeTarget
 from tidegate.probes.scripts import Scripts
 from tidegate.spec.probes import Check, HttpGet, Probes
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 from tidegate.spec.tls import ReplicaTls
 
 NAME = "replica.internal"

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.world import pool, service, snapshot, world
-from tidegate.spec.service import Route
+from tidegate.spec.requests import Route
 
 
 async def test_a_request_reaches_a_replica_with_the_prefix_taken_off(tmp_path: Path):

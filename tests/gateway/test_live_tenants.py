@@ -18,7 +18,7 @@ from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule, TenantUse
 from tidegate.spec.access import Access
-from tidegate.spec.service import Accepts
+from tidegate.spec.requests import Accepts
 
 ACME, RIVAL = TenantRule("acme", ("face",)), TenantRule("rival", ("*",))
 

@@ -21,7 +21,7 @@ from gateway.world import World, free_port, pool, service, snapshot, until, worl
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.tls import CertificateFiles, Tls
-from tidegate.spec.service import Accepts, Match, Range, Route
+from tidegate.spec.requests import Accepts, Match, Range, Route
 
 
 @pytest.fixture(scope="module")

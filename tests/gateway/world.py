@@ -15,8 +15,8 @@ import httpx
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
+from tidegate.spec.requests import Route
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Route
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from tidegate.model.lifecycle import ROLLOUT_MOVES, RolloutPhase
 from tidegate.model.memory import Counted, Memory, RolloutMemory
 from tidegate.model.observed import Intent
 from tidegate.policy.rollout.evidence import against
-from tidegate.spec.service import RollbackOn, Rollout
+from tidegate.spec.rollout import RollbackOn, Rollout
 from tidegate.store import codec
 
 BUSY = (30, 0, 0.1)  # 30 requests a second on every replica, none failed, 100 ms each

@@ -15,7 +15,7 @@ from tidegate.model.lifecycle import RolloutPhase
 from tidegate.model.memory import Memory, RolloutMemory
 from tidegate.policy.rollout.waves import plan
 from tidegate.spec.cluster import Cluster
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 from tidegate.store import codec
 
 BUSY = (30, 0, 0.1)

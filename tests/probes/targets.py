@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate.probes.protocol import ProbeTarget
 from tidegate.spec.probes import Probes
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 
 
 def target(address: str = "127.0.0.1:1", probes: dict[str, Any] | None = None, **over: Any) -> ProbeTarget:

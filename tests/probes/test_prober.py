@@ -15,7 +15,7 @@ from probes.targets import target, until
 from tidegate.model.observed import Verdict
 from tidegate.probes.prober import AsyncProber
 from tidegate.probes.protocol import Upstream, Verdicts
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 OFTEN = {"every": "50ms"}

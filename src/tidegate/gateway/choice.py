@@ -16,7 +16,7 @@ from tidegate.gateway.screening import MEDIA_TYPE, MediaLimits, media_sample
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import quoted
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot, pool_of
-from tidegate.spec.service import SCREENED_KINDS, Accepts, Match, Range
+from tidegate.spec.requests import SCREENED_KINDS, Accepts, Match, Range
 
 # Subtypes under which people know a format, and the name the screen has for it.
 _SUBTYPES = {

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tidegate.spec.access import Access
 from tidegate.spec.by_url import MediaByUrl
+from tidegate.spec.requests import Accepts, Match, Route
 from tidegate.spec.resolve import PoolKey
-from tidegate.spec.service import Accepts, Match, Route
 from tidegate.spec.tls import ReplicaTls
 
 CANARY = "_canary"  # behind a pool's name; no pool of a manifest can be called so

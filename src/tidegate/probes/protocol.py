@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tidegate.model.observed import Verdict
 from tidegate.spec.probes import Probes
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 from tidegate.spec.tls import ReplicaTls
 
 

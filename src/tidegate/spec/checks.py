@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from tidegate.base.units import format_bytes, format_seconds
 from tidegate.spec.cluster import Capacity, Cluster
 from tidegate.spec.faults import FieldPath, meant
+from tidegate.spec.requests import Route
 from tidegate.spec.resolve import DEFAULT_POOL, PoolSpec, pools_of
-from tidegate.spec.service import MediaService, Route
+from tidegate.spec.service import MediaService
 from tidegate.spec.tenant import Tenant
 
 Manifest = MediaService | Cluster | Tenant

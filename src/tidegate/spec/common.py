@@ -21,6 +21,7 @@ Word = Annotated[str, StringConstraints(min_length=1)]
 # A number written as text, or `true`, is never meant as a number: strict, unlike pydantic's default.
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, le=1e18)]
+NotNegative = Annotated[Number, Field(ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Cards = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]

@@ -20,7 +20,7 @@ from tidegate.base.wording import shown
 from tidegate.spec.access import CLAIM_PATH_PATTERN, CLAIM_TEXT_PATTERN, KID_PATTERN, PRIORITY_HEADER_PATTERN
 from tidegate.spec.common import NAME_PATTERN
 from tidegate.spec.probes import SHORT_FORMS, Check, UrlPath
-from tidegate.spec.service import HEADER_PATTERN, HOST_PATTERN, MEDIA_TYPE_PATTERN
+from tidegate.spec.requests import HEADER_PATTERN, HOST_PATTERN, MEDIA_TYPE_PATTERN
 from tidegate.spec.tenant import GRANT_PATTERN
 
 FieldPath = tuple[str | int, ...]

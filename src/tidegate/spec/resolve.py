@@ -16,8 +16,10 @@ from pydantic_core import core_schema
 
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.common import Resources
+from tidegate.spec.placement import Placement
+from tidegate.spec.requests import Match
 from tidegate.spec.scaling import Scaling
-from tidegate.spec.service import Match, MediaService, MediaServiceSpec, Placement, Pool, Promise
+from tidegate.spec.service import MediaService, MediaServiceSpec, Pool, Promise
 from tidegate.spec.tenant import Tenant
 
 DEFAULT_POOL = "default"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tidegate.model.memory import Counted
 from tidegate.policy.rollout import evidence
 from tidegate.policy.rollout.walk import ADDING, FORWARD, GOING_BACK, Walk
-from tidegate.spec.service import CanaryStep
+from tidegate.spec.rollout import CanaryStep
 
 
 def progress(walk: Walk) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from tidegate.base.times import added, longer, quantile_s
 from tidegate.model.memory import Counted
 from tidegate.model.observed import ServerSeen
-from tidegate.spec.service import RollbackOn
+from tidegate.spec.rollout import RollbackOn
 
 ENOUGH = 20  # requests of the new revision before a batch may be called good
 FEWEST_FAILED = 3

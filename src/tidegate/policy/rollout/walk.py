@@ -17,7 +17,7 @@ from tidegate.model.plan import RolloutStep
 from tidegate.policy.reconcile import Standing
 from tidegate.policy.rollout.waves import Waves
 from tidegate.spec.resolve import PoolSpec
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 
 HISTORY = 10
 STABLE, ADDING, WATCHING = RolloutPhase.STABLE, RolloutPhase.ADDING, RolloutPhase.WATCHING

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tidegate.spec.cluster import Cluster
-from tidegate.spec.service import Rollout
+from tidegate.spec.rollout import Rollout
 
 Waves = tuple[tuple[str, ...], ...]
 
