@@ -7,6 +7,7 @@ time that was drawn for a request; open-loop Poisson arrivals that follow a wave
 trace, with the service times and start-up times that were measured live, under many seeds. The first minute of both is
 not counted: the live system has never run (`--cold`) and makes its first replicas then.
 
+One more simulated run gets the very requests of the live one (`same_requests`), so that chance has less to do with it.
 Agreement: mean replicas within 10%; the p95 of the time a request waits within the interval that chance allows: the
 bootstrap interval of the live run (blocks of ten seconds) and the 95% of the simulated seeds overlap.
 """
@@ -36,6 +37,8 @@ from tidegate.cli import simulate
 from tidegate.model.journal import Kind
 from tidegate.report.durations import start_ups
 from tidegate.report.lives import ALIVE, lives
+from tidegate.sim.requests import Requests
+from tidegate.sim.world import World
 from tidegate.store.journal import Journal
 
 START_S = 4.0
@@ -60,6 +63,7 @@ class Live:
     startup_cv: float = 0.0
     success: float = 0.0
     recorded: str = ""
+    requests: list[tuple[float, float]] = field(default_factory=list)  # second of arrival, seconds of work
 
 
 def manifests() -> tuple[dict[str, object], ...]:
@@ -103,7 +107,9 @@ async def load(url: str, seconds: float, seed: int, live: Live) -> None:
         while (at := at + rng.expovariate(20.0)) < seconds:
             await asyncio.sleep(max(0.0, begun + at - time.monotonic()))
             if rng.random() < rate(at, seconds) / 20.0:
-                group.create_task(send(at, rng.lognormvariate(math.log(MEAN_S) - variance / 2, math.sqrt(variance))))
+                work_s = rng.lognormvariate(math.log(MEAN_S) - variance / 2, math.sqrt(variance))
+                live.requests.append((at, work_s))
+                group.create_task(send(at, work_s))
 
 
 def measure(seconds: float, seed: int) -> Live:
@@ -149,11 +155,16 @@ def simulated(live: Live, seconds: float, seeds: int, folder: Path) -> tuple[lis
     trace.write_text(f"# bin_seconds=1\nseconds,requests\n{rows}\n")
     times, startup = f"{live.service_s:.4f}s,{live.service_cv:.3f}", f"{live.startup_s:.3f}s,{live.startup_cv:.3f}"
     found = []
-    for seed in range(1, seeds + 1):
+    for seed in range(seeds + 1):  # 0: the very requests of the live run instead of drawn ones
         asked = simulate.Asked(
-            (str(files),), (str(trace),), (times,), startup, measure_from=f"{LEAD_S}s", seed=seed, cold=True
+            (str(files),), (str(trace),), (times,), startup, measure_from=f"{LEAD_S}s", seed=max(1, seed), cold=True
         )
-        pool = simulate.play_all(asked, None, None, "")[0].result.pools[0]
+        world = World(simulate.scenario(asked, asked.files, "")[0])
+        if not seed:
+            more_s = live.service_s - statistics.fmean(work for _, work in live.requests)  # what a replica adds
+            arrivals, works = [at for at, _ in live.requests], [work + more_s for _, work in live.requests]
+            world.front.requests = {key: Requests.of(arrivals, works) for key in world.front.pools}
+        pool = world.run().pools[0]
         found.append(
             {
                 "replicas": pool.replica_s / (seconds - LEAD_S),
@@ -201,6 +212,7 @@ def main() -> int:
         folder.mkdir(exist_ok=True, parents=True)
         runs, command = simulated(live, args.seconds, args.seeds, folder)
     low, high = bootstrapped(live.waits)
+    same, runs = runs[0], runs[1:]
     p95s, counts = [r["wait_p95_s"] for r in runs], [r["replicas"] for r in runs]
     ratio = statistics.fmean(counts) / live.replicas
     sim_low, sim_high = quantile(p95s, 0.025), quantile(p95s, 0.975)
@@ -222,6 +234,7 @@ def main() -> int:
         "simulated_success": round(statistics.fmean(r["success"] for r in runs), 5),
         "live_utilisation": round(live.utilisation, 3),
         "simulated_utilisation": round(statistics.fmean(r["utilisation"] for r in runs), 3),
+        "same_requests": {k: round(v, 3) for k, v in same.items()},
         "recording": live.recorded,
         "agree": agree,
         "command": command,

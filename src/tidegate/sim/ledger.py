@@ -49,8 +49,11 @@ class Ledger:
             if before is not None and before.wanted != plan.wanted and now >= self.scenario.measure_from_s:
                 self.changes[plan.key] += 1
             self.most[plan.key] = max(self.most[plan.key], plan.ready + plan.starting)
-            cost = sum(n * self.prices[k] for k, n in running.items() if k[0] == plan.key)
-            self._there[plan.key] = Standing(plan.wanted, plan.ready, plan.starting, plan.draining, plan.pending, cost)
+            where = {cluster: n for (key, cluster), n in running.items() if key == plan.key}
+            cost = sum(n * self.prices[plan.key, cluster] for cluster, n in where.items())
+            self._there[plan.key] = Standing(
+                plan.wanted, plan.ready, plan.starting, plan.draining, plan.pending, cost, where
+            )
         for step in decided.rollouts:
             self.events.append((now, f"{step.key}: rollout {step.before} -> {step.after}: {step.cause}"))
         for move in decided.transitions:

@@ -22,12 +22,15 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>{plot_css}{css}</style></head><body>
 <h1>{headline}</h1><p class="about">{about}</p>
-{notes}<div id="tabs" class="tabs"></div><div id="cards" class="cards"></div><div id="table"></div>
-<div id="charts"></div>
+{notes}<div id="pools"></div><div id="cards" class="cards"></div><div id="table"></div>
+<div id="charts"></div><div id="events"></div>
 <footer>{footer}</footer>
 <script type="application/json" id="data">{data}</script>
 <script>{plot_js}</script><script>{js}</script></body></html>
 """
+
+
+MOST_EVENTS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ def headline(runs: Sequence[Run]) -> str:
     others = {r.name: r.result for r in runs[1:]}
     if "static" in others and others["static"].replica_hours:
         saved = 1 - result.replica_hours / others["static"].replica_hours
-        word = "less" if saved >= 0 else "more"
-        sentence += f", {abs(saved):.0%} {word} than a fixed fleet for the peak"
+        word = "fewer" if saved >= 0 else "more"
+        sentence += f", with {abs(saved):.0%} {word} replica-hours than a fixed fleet for the peak"
     return sentence + "."
 
 
@@ -82,11 +85,14 @@ def _floor_percent(share: float) -> str:
 def _data(runs: Sequence[Run]) -> dict[str, Any]:
     result = runs[0].result
     priced = any(p.cost > 0 for p in result.pools)
+    busiest_first = sorted(range(len(result.pools)), key=lambda i: -result.pools[i].total.arrivals)
     return {
         "priced": priced,
         "policies": [{"name": r.name, "title": r.title} for r in runs],
         "faults": [{"from": result.epoch + f.at, "to": result.epoch + f.ends, "name": f.kind} for f in result.faults],
-        "pools": [_pool([r.result.pools[i] for r in runs], result.epoch, priced) for i in range(len(result.pools))],
+        "pools": [_pool([r.result.pools[i] for r in runs], result.epoch, priced) for i in busiest_first],
+        "events": [[round(result.epoch + at, 1), text] for at, text in result.events[:MOST_EVENTS]],
+        "moreEvents": max(0, len(result.events) - MOST_EVENTS),
     }
 
 
@@ -103,7 +109,14 @@ def _pool(of: Sequence[PoolResult], epoch: float, priced: bool) -> dict[str, Any
         "rps": rates,
         "needed": [None if r is None else _short(r * work_s / first.slots) for r in rates],
         "runs": [_lines(p, len(bins), priced) for p in of],
+        "where": _where(bins),
     }
+
+
+def _where(bins: Sequence[Bin]) -> dict[str, list[float | None]]:
+    """Replicas by cluster, where there are several."""
+    names = sorted({cluster for b in bins for cluster in b.where})
+    return {n: [_rate(b.where.get(n, 0.0), b) for b in bins] for n in names} if len(names) > 1 else {}
 
 
 def _lines(pool: PoolResult, count: int, priced: bool) -> dict[str, Any]:

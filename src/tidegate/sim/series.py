@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from tidegate.sim.engine import IntervalStats
@@ -11,7 +12,10 @@ WINDOW_S = 60.0  # the promise is judged minute by minute
 
 @dataclass(slots=True)
 class Bin:
-    """One stretch of time; sums of the intervals in it, and the state at the end of the last one."""
+    """One stretch of time; sums of the intervals in it, and the state at the end of the last one.
+
+    `where` holds replica seconds by cluster, start-up and drain included.
+    """
 
     at: float
     seconds: float = 0.0
@@ -29,6 +33,7 @@ class Bin:
     draining_s: float = 0.0
     pending: int = 0
     cost: float = 0.0
+    where: dict[str, float] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
@@ -37,7 +42,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many replicas a pool wanted and had during an interval, and what they cost an hour."""
+    """How many replicas a pool wanted and had during an interval, what they cost an hour, and where they ran."""
 
     wanted: int
     ready: int
@@ -45,6 +50,7 @@ class Standing:
     draining: int
     pending: int
     hourly_cost: float
+    where: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -103,6 +109,8 @@ def _count(target: Bin, load: IntervalStats, there: Standing) -> None:
     target.starting_s += there.starting * load.interval_s
     target.draining_s += there.draining * load.interval_s
     target.cost += there.hourly_cost * load.interval_s / 3600
+    for cluster, count in there.where.items():
+        target.where[cluster] = target.where.get(cluster, 0.0) + count * load.interval_s
 
 
 BIN_FIELDS = tuple(f.name for f in fields(Bin))

@@ -1,5 +1,5 @@
 "use strict";
-// Draws what `data` holds: one tab per pool, one row of the table per policy, charts that share cursor and zoom.
+// Draws what `data` holds: a row per pool where there are several, one row of the table per policy, charts that share cursor and zoom.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -13,7 +13,7 @@
     return made;
   };
   const colorOf = (index) => (index === 0 ? css("--tide") : PALETTE[(index - 1) % PALETTE.length]);
-  const few = (x) => (x >= 1000 ? Math.round(x).toLocaleString("en") : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
+  const few = (x) => (x === 0 ? "0" : x >= 1000 ? Math.round(x).toLocaleString("en") : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
   const share = (x) => {
     const digits = x >= 1 || x < 0.9 ? 1 : 3;
     return (Math.floor(x * 100 * 10 ** digits) / 10 ** digits).toFixed(digits) + "%";
@@ -77,7 +77,7 @@
       padding: [8, 6, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: "all", setSeries: false }, drag: { x: true, y: false }, points: { size: 6 } },
-      scales: { x: { time: true }, y: { range: options.range || ((u, low, high) => [0, Math.max(high * 1.06, 1e-9)]) } },
+      scales: { x: { time: true }, y: { range: options.range || ((u, low, high) => [0, high > 0 ? high * 1.06 : 1]) } },
       axes: [
         { ...axis, size: 34, values: clock },
         { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => (options.tick || round)(t)) },
@@ -100,11 +100,10 @@
     charts = [];
     const host = document.getElementById("charts");
     host.replaceChildren();
-    const first = here.runs[0];
-    const lines = [...shown].sort((a, b) => b - a).map((i) => ({ i, run: here.runs[i], label: data.policies[i].name, color: colorOf(i) }));
     const soft = css("--soft");
+    const lines = [...shown].sort((a, b) => b - a).map((i) => ({ i, run: here.runs[i], label: data.policies[i].name, color: colorOf(i) }));
     chart(host, "Requests a second", [
-      { label: "arriving", values: here.rps, color: css("--tide"), fill: css("--tide") + "22" },
+      { label: "arriving", values: here.rps, color: soft, fill: soft + "22" },
       ...lines.slice().reverse().map((l) => ({ label: lines.length > 1 ? `lost (${l.label})` : "not answered in time", values: l.run.lost, color: lines.length > 1 ? l.color : css("--bad"), width: 1.2 })),
     ], { namesFaults: true });
     const replicas = lines.flatMap((l) => [
@@ -113,8 +112,14 @@
     ]);
     chart(host, "Replicas", [
       ...replicas.reverse(),
-      { label: "kept busy by the load", values: here.needed, color: css("--ink"), width: 1, dash: [2, 3] },
+      { label: "kept busy by the load", values: here.needed, color: css("--ink") + "99", width: 1, dash: [2, 3] },
     ], { height: 240 });
+    const places = Object.keys(here.where);
+    if (places.length) {
+      chart(host, `Replicas of ${data.policies[0].name} by cluster`, places.map((name, i) => ({
+        label: name, values: here.where[name], color: PALETTE[(i + 2) % PALETTE.length], width: 1.6, step: true,
+      })), { height: 150 });
+    }
     chart(host, "Waiting in the queue", lines.slice().reverse().map((l) => ({ label: l.label, values: l.run.queue, color: l.color, width: 1.4 })), { height: 150 });
     const worst = Math.min(here.promised, ...lines.flatMap((l) => l.run.ok.filter((v) => v != null)));
     const low = Math.max(0, worst - (1 - worst) * 0.15);
@@ -132,7 +137,7 @@
       el("div", { class: `value ${tone}` }, value), el("div", { class: "note" }, note));
     const others = here.runs.slice(1).filter((r) => r.numbers.promise.kept).map((r) => r.numbers.cost || r.numbers.replica_hours);
     document.getElementById("cards").replaceChildren(
-      card("Answered in time", share(n.success), `${share(here.promised)} promised within ${secs(here.within)}`, n.promise.kept ? "good" : "bad"),
+      card("Answered in time", n.requests ? share(n.success) : "–", `${share(here.promised)} promised within ${secs(here.within)}${n.requests ? "" : "; no requests"}`, n.promise.kept ? "good" : "bad"),
       card("Slots in use", (n.utilization * 100).toFixed(0) + "%", "of those that were paid for"),
       card(data.priced ? "Cost" : "Replica-hours", data.priced ? money(n.cost) : few(n.replica_hours), `${few(n.replica_hours)} replica-hours, at most ${n.most_replicas} at once`),
       card("Answer, p95", secs(n.answer_s.p95), `p50 ${secs(n.answer_s.p50)}, p99 ${secs(n.answer_s.p99)}`),
@@ -154,7 +159,7 @@
         el("td", {}, el("span", { class: "swatch" }), policy.name, el("span", { class: "title" }, policy.title)),
         el("td", { class: n.promise.kept ? "good" : "bad" }, share(n.success)),
         el("td", {}, data.priced ? money(n.cost) : few(n.replica_hours)),
-        el("td", {}, (n.replica_hours / base.replica_hours).toFixed(2) + "×"),
+        el("td", {}, base.replica_hours ? (n.replica_hours / base.replica_hours).toFixed(2) + "×" : "–"),
         el("td", {}, (n.utilization * 100).toFixed(0) + "%"),
         el("td", {}, secs(n.answer_s.p95)),
         el("td", {}, secs(n.wait_s.p99)),
@@ -172,14 +177,38 @@
       el("p", { class: "hint" }, "Click a row to draw it or leave it out. Drag over a chart to zoom, double-click to see everything."));
   };
 
-  const tabs = () => {
-    const host = document.getElementById("tabs");
+  // All services and size classes at a glance; a click on one shows it below.
+  const pools = () => {
+    const host = document.getElementById("pools");
     if (data.pools.length < 2) return;
-    host.replaceChildren(...data.pools.map((p, i) => {
-      const button = el("button", { "aria-selected": String(i === pool) }, p.name);
-      button.addEventListener("click", () => { pool = i; all(); });
-      return button;
-    }));
+    const choose = (i) => { pool = i; all(); };
+    const rows = data.pools.map((p, i) => {
+      const n = p.runs[0].numbers;
+      const row = el("tr", { class: i === pool ? "ours" : "", tabindex: "0", "aria-selected": String(i === pool) },
+        el("td", {}, p.name),
+        el("td", {}, n.requests.toLocaleString("en")),
+        el("td", { class: n.promise.kept ? "good" : "bad" }, n.requests ? share(n.success) : "–"),
+        el("td", {}, share(p.promised)),
+        el("td", {}, (n.utilization * 100).toFixed(0) + "%"),
+        el("td", {}, few(n.replica_hours)),
+        el("td", {}, String(n.most_replicas)),
+        el("td", {}, money(n.cost)));
+      row.addEventListener("click", () => choose(i));
+      row.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(i); });
+      return row;
+    });
+    const heads = ["pool", "requests", "in time", "promised", "slots used", "replica-hours", "most replicas", "cost"];
+    host.replaceChildren(el("section", { class: "pools" }, el("h2", {}, `What ${data.policies[0].name} keeps, pool by pool`),
+      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h)))), el("tbody", {}, ...rows)))),
+      el("h2", { class: "chosen" }, data.pools[pool].name));
+  };
+
+  const events = () => {
+    if (!data.events.length) return;
+    const at = (t) => new Date(t * 1000).toISOString().slice(11, 19);
+    const items = data.events.map(([t, what]) => el("li", {}, el("b", {}, at(t)), " " + what));
+    if (data.moreEvents) items.push(el("li", {}, `and ${data.moreEvents} more`));
+    document.getElementById("events").replaceChildren(el("details", {}, el("summary", {}, `What happened (${data.events.length + data.moreEvents})`), el("ul", {}, ...items)));
   };
 
   // Zooming one chart zooms all.
@@ -196,8 +225,9 @@
     });
   };
   const drawAll = draw;
-  const all = () => { tabs(); cards(); table(); drawAll(); link(); };
+  const all = () => { pools(); cards(); table(); drawAll(); link(); };
   all();
+  events();
   const observe = new MutationObserver(link);
   observe.observe(document.getElementById("charts"), { childList: true });
   let width = innerWidth;
