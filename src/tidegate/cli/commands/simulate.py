@@ -11,6 +11,50 @@ from tidegate.cli.options import FilesOption, JsonOption
 
 Many = list[str] | None
 
+Trace = Annotated[
+    list[str],
+    typer.Option(
+        help="Requests: a CSV, access log or Prometheus answer, or a shape such as sine:mean=20,period=1d; "
+        "SERVICE=... for one of several services."
+    ),
+]
+ServiceTime = Annotated[
+    Many,
+    typer.Option(help="Seconds of work a request is: MEAN[,CV], or a file of measured ones; [SERVICE[/POOL]=]..."),
+]
+Startup = Annotated[str, typer.Option(help="Time from the order to a ready replica: MEAN[,CV].")]
+Share = Annotated[
+    Many, typer.Option(help="Share of a service's requests that are for one of its pools: SERVICE/POOL=10%.")
+]
+Scale = Annotated[float, typer.Option(help="Play the trace at so many times its rate.")]
+Begin = Annotated[str | None, typer.Option("--from", help="Leave out what comes before this time of it.")]
+Until = Annotated[str | None, typer.Option(help="Leave out what comes after this time of it.")]
+MeasureFrom = Annotated[
+    str | None,
+    typer.Option(help="Count from this time of the run on. Default: after 5% of it, at most 30 minutes."),
+]
+Patience = Annotated[str | None, typer.Option(help="Clients leave after this time.")]
+Baseline = Annotated[
+    str | None,
+    typer.Option(help="Another policy in place of Tidegate's (see --compare), or manifests to compare with."),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        help="Play the same requests under other policies, too: all, or some of static, static-mean, static:N, "
+        "hpa, hpa-demand, kpa, cron-hpa, rayserve, skyserve, clairvoyant, by comma."
+    ),
+]
+Faults = Annotated[Path | None, typer.Option(help="What goes wrong and when, a YAML file.")]
+Tick = Annotated[str | None, typer.Option(help="Longest time between two decisions. Default: by length.")]
+Seed = Annotated[int, typer.Option(help="The same seed is the same run.")]
+Cold = Annotated[
+    bool,
+    typer.Option("--cold", help="A system that never ran: minReplicas stand, nothing was measured. Default: it ran."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail when the promise is not kept.")]
+Html = Annotated[Path | None, typer.Option(help="Write a page with charts to this file.")]
+
 
 def register(app: typer.Typer) -> None:
     app.command("simulate")(simulate)
@@ -18,51 +62,23 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     files: FilesOption,
-    trace: Annotated[
-        list[str],
-        typer.Option(
-            help="Requests: a CSV, access log or Prometheus answer, or a shape such as sine:mean=20,period=1d; "
-            "SERVICE=... for one of several services."
-        ),
-    ],
-    service_time: Annotated[
-        Many,
-        typer.Option(help="Seconds of work a request is: MEAN[,CV], or a file of measured ones; [SERVICE[/POOL]=]..."),
-    ] = None,
-    startup: Annotated[str, typer.Option(help="Time from the order to a ready replica: MEAN[,CV].")] = "30s,0.2",
-    share: Annotated[
-        Many, typer.Option(help="Share of a service's requests that are for one of its pools: SERVICE/POOL=10%.")
-    ] = None,
-    scale: Annotated[float, typer.Option(help="Play the trace at so many times its rate.")] = 1.0,
-    begin: Annotated[str | None, typer.Option("--from", help="Leave out what comes before this time of it.")] = None,
-    until: Annotated[str | None, typer.Option(help="Leave out what comes after this time of it.")] = None,
-    measure_from: Annotated[
-        str | None,
-        typer.Option(help="Count from this time of the run on. Default: after 5% of it, at most 30 minutes."),
-    ] = None,
-    patience: Annotated[str | None, typer.Option(help="Clients leave after this time.")] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="Another policy in place of Tidegate's (see --compare), or manifests to compare with."),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(
-            help="Play the same requests under other policies, too: all, or some of static, static-mean, static:N, "
-            "hpa, hpa-demand, kpa, cron-hpa, rayserve, skyserve, clairvoyant, by comma."
-        ),
-    ] = None,
-    faults: Annotated[Path | None, typer.Option(help="What goes wrong and when, a YAML file.")] = None,
-    tick: Annotated[str | None, typer.Option(help="Longest time between two decisions. Default: by length.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed is the same run.")] = 1,
-    cold: Annotated[
-        bool,
-        typer.Option(
-            "--cold", help="A system that never ran: minReplicas stand, nothing was measured. Default: it ran."
-        ),
-    ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail when the promise is not kept.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with charts to this file.")] = None,
+    trace: Trace,
+    service_time: ServiceTime = None,
+    startup: Startup = "30s,0.2",
+    share: Share = None,
+    scale: Scale = 1.0,
+    begin: Begin = None,
+    until: Until = None,
+    measure_from: MeasureFrom = None,
+    patience: Patience = None,
+    baseline: Baseline = None,
+    compare: Compare = None,
+    faults: Faults = None,
+    tick: Tick = None,
+    seed: Seed = 1,
+    cold: Cold = False,
+    strict: Strict = False,
+    html: Html = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a policy would cost and keep on a load.

@@ -9,6 +9,48 @@ import typer
 
 from tidegate.cli.options import JsonOption, OptionalFilesOption
 
+Host = Annotated[str | None, typer.Option("--host", help="Address of the gateway [default: 127.0.0.1]")]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=1, max=65535, help="Port of the gateway [default: 8080]"),
+]
+ManagementHost = Annotated[
+    str | None,
+    typer.Option(
+        "--management-host",
+        help="Address of page, API and metrics; beyond loopback a token opens them (`tidegate token`) "
+        "[default: 127.0.0.1]",
+    ),
+]
+PagePort = Annotated[
+    int | None,
+    typer.Option("--page-port", min=0, max=65535, help="Port of the status page [default: 8081; 0: any]"),
+]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="Directory of everything that must survive [default: .tidegate or TIDEGATE_HOME]"),
+]
+TlsCert = Annotated[
+    list[Path] | None,
+    typer.Option("--tls-cert", help="PEM certificate of the gateway, with its chain; several are chosen by name."),
+]
+TlsKey = Annotated[
+    list[Path] | None,
+    typer.Option("--tls-key", help="PEM key of the certificate given at the same place [default: in its file]"),
+]
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option("--tls-client-ca", help="PEM authorities; only clients with a certificate of theirs are let in."),
+]
+RedirectPort = Annotated[
+    int | None,
+    typer.Option("--redirect-port", min=1, max=65535, help="Plain HTTP port that redirects to the TLS one."),
+]
+WhenReady = Annotated[
+    str | None,
+    typer.Option("--when-ready", metavar="COMMAND", help="Shell command run once when everything answers."),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("up")(up)
@@ -16,47 +58,16 @@ def register(app: typer.Typer) -> None:
 
 def up(
     files: OptionalFilesOption = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address of the gateway [default: 127.0.0.1]")] = None,
-    port: Annotated[
-        int | None,
-        typer.Option("--port", min=1, max=65535, help="Port of the gateway [default: 8080]"),
-    ] = None,
-    management_host: Annotated[
-        str | None,
-        typer.Option(
-            "--management-host",
-            help="Address of page, API and metrics; beyond loopback a token opens them (`tidegate token`) "
-            "[default: 127.0.0.1]",
-        ),
-    ] = None,
-    page_port: Annotated[
-        int | None,
-        typer.Option("--page-port", min=0, max=65535, help="Port of the status page [default: 8081; 0: any]"),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", help="Directory of everything that must survive [default: .tidegate or TIDEGATE_HOME]"),
-    ] = None,
-    tls_cert: Annotated[
-        list[Path] | None,
-        typer.Option("--tls-cert", help="PEM certificate of the gateway, with its chain; several are chosen by name."),
-    ] = None,
-    tls_key: Annotated[
-        list[Path] | None,
-        typer.Option("--tls-key", help="PEM key of the certificate given at the same place [default: in its file]"),
-    ] = None,
-    tls_client_ca: Annotated[
-        Path | None,
-        typer.Option("--tls-client-ca", help="PEM authorities; only clients with a certificate of theirs are let in."),
-    ] = None,
-    redirect_port: Annotated[
-        int | None,
-        typer.Option("--redirect-port", min=1, max=65535, help="Plain HTTP port that redirects to the TLS one."),
-    ] = None,
-    when_ready: Annotated[
-        str | None,
-        typer.Option("--when-ready", metavar="COMMAND", help="Shell command run once when everything answers."),
-    ] = None,
+    host: Host = None,
+    port: Port = None,
+    management_host: ManagementHost = None,
+    page_port: PagePort = None,
+    state: State = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    redirect_port: RedirectPort = None,
+    when_ready: WhenReady = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the services in the manifests here.
