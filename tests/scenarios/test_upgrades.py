@@ -33,6 +33,7 @@ rollouts = st.fixed_dictionaries(
         "watchSeconds": st.sampled_from([5, 30]),
         "strategy": st.sampled_from(["rolling", "rolling", "canary", "blueGreen"]),
         "progressDeadlineSeconds": st.just(180),
+        "verify": st.just({"python": "golden.py"}),
     }
 )
 
@@ -52,7 +53,7 @@ def phase(world: World) -> RolloutPhase:
 
 
 @given(
-    st.sampled_from(["", "slow", "never-ready"]),
+    st.sampled_from(["", "slow", "never-ready", "verify"]),
     rollouts,
     st.sampled_from([3.0, 8.0]),
     faults,
@@ -65,8 +66,18 @@ def test_whatever_happens_a_rollout_ends_or_goes_back_and_breaks_no_law(
     assert phase(upgraded(bad, rollout=rollout, rate=rate, wrongs=wrongs, clusters=clusters)) in ENDED
 
 
-@pytest.mark.parametrize(("bad", "outcome"), [("", "done"), ("slow", "rolled back"), ("never-ready", "rolled back")])
-def test_a_bad_revision_goes_back_and_a_good_one_stays(bad: str, outcome: str):
-    world = upgraded(bad, rollout={"progressDeadlineSeconds": 180}, rate=8, wrongs=[], clusters=1)
-    history = next(iter(world.memory.pools.values())).rollout.history
-    assert [r.outcome for r in history] == [outcome]
+@pytest.mark.parametrize(
+    ("bad", "outcome", "why"),
+    [
+        ("", "done", "requests of the new revision watched"),
+        ("slow", "rolled back", "requests took longer than 1.5x the old revision's p95"),
+        ("never-ready", "rolled back", "no progress for 180 s: 0 of 1 ready"),
+        ("verify", "rolled back", "verify failed: the answer is wrong"),
+    ],
+)
+def test_a_bad_revision_goes_back_and_a_good_one_stays(bad: str, outcome: str, why: str):
+    rules = {"progressDeadlineSeconds": 180, "verify": {"python": "golden.py"}}
+    world = upgraded(bad, rollout=rules, rate=8, wrongs=[], clusters=1)
+    (record,) = next(iter(world.memory.pools.values())).rollout.history
+    assert record.outcome == outcome
+    assert why in record.reason

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 
 import pytest
 
 from sim.pools import pool_spec
+from tidegate.base.times import bin_of, times_of
 from tidegate.sim.admission import Admission
 from tidegate.sim.engine import Pool
 from tidegate.sim.requests import Requests, ServiceTime
@@ -36,6 +38,23 @@ def test_requests_wait_in_order_of_arrival(fast):
     assert load.busy_slot_s == pytest.approx(6)
     assert load.queued_s == pytest.approx(3.5)
     assert load.answer_s_sum == pytest.approx(2 + 3 + 4.5)
+
+
+@PATHS
+def test_while_watched_each_replica_tells_its_times_in_the_bins_of_the_live_gateway(fast):
+    pool, lasts = pool_of(1, fast=fast), (0.0004, 0.0015, 0.3, 0.3, 7.0)
+    requests = known(*((10.0 * i, s) for i, s in enumerate(lasts)), (100, 2.0), fast=fast)
+    assert pool.answered("r0") == (0, 0.0, ())
+    pool.watch(True)
+    for number in range(1, 12):  # the room for replicas grows meanwhile
+        pool.add(f"r{number}")
+    pool.advance(90, requests)
+    finished, _, times = pool.answered("r0")
+    assert finished == 5
+    assert times == times_of(Counter(bin_of(s) for s in lasts))
+    pool.watch(False)
+    pool.advance(110, requests)
+    assert pool.answered("r0") == (1, pytest.approx(2.0), ())
 
 
 @PATHS

@@ -42,6 +42,7 @@ def check(scene: Scene, repeat: str) -> None:
         *_bounds(scene),
         *_capacity(scene),
         *_rollouts(scene),
+        *_verified(scene),
     ]
     if breaches:
         told = "\n".join(f"  at second {scene.now:.3f}: {b}" for b in breaches)
@@ -83,6 +84,8 @@ def _routing(scene: Scene) -> Iterator[str]:
                     body = scene.places.bodies.get(server.replica)
                     if body is not None and body.prepared > scene.now + ROUNDING:
                         yield f"replica {server.replica} is in the routing, but it is not prepared"
+                    elif body is not None and not body.passed(scene.now + ROUNDING):
+                        yield f"replica {server.replica} is in the routing, but its verify has not passed"
                     if body is not None and body.key != route.key:
                         yield f"replica {server.replica} of {body.key} is in the routing of {route.key}"
 
@@ -118,6 +121,14 @@ def _capacity(scene: Scene) -> Iterator[str]:
                     f"{cluster}: {used.get(name, 0.0):g} of {name} used and {amount:g} more started, "
                     f"capacity is {capacity.get(name, 0.0):g}"
                 )
+
+
+def _verified(scene: Scene) -> Iterator[str]:
+    """No replica counts as ready, and so none makes a batch good, before its verify has passed."""
+    for t in scene.decided.transitions:
+        body = scene.places.bodies.get(t.replica)
+        if t.after is ReplicaState.READY and body is not None and not body.passed(scene.now + ROUNDING):
+            yield f"replica {t.replica} is ready, but its verify has not passed"
 
 
 def _rollouts(scene: Scene) -> Iterator[str]:

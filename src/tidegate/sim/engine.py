@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from tidegate.base.times import Times
 from tidegate.model.observed import PoolLoad
 from tidegate.sim import kernel
 from tidegate.sim.admission import Admission
@@ -95,6 +96,7 @@ class Pool:
         self._draining: dict[str, _Replica] = {}
         self._measured_at = at
         self._numbers = 0
+        self._watched = False
         self._queue_per_slot, self._admission = queue_per_slot, admission
         self._state = self._empty(places=8, ring=4 * BUFFER)
         real, whole = self._state.real, self._state.whole
@@ -196,13 +198,27 @@ class Pool:
         """From now on `replica` takes its turn as often as `weight` says."""
         self._state.replica_weight[self._replicas[replica].index] = weight
 
-    def answered(self, replica: str) -> tuple[int, float]:
-        """Requests a replica has finished since this was last asked, and the seconds they took together."""
+    def watch(self, watched: bool) -> None:
+        """Count from now on how long each request takes, by replica, or do so no more."""
+        if watched == self._watched:
+            return
+        self._watched = watched
+        self._state.whole[kernel.WATCHED] = int(watched)
+        self._state = self._state._replace(replica_times=self._times(len(self._state.replica_open)))
+
+    def answered(self, replica: str) -> tuple[int, float, Times]:
+        """Requests a replica has finished since this was last asked, the seconds they took together, and each."""
         known = self._replicas.get(replica) or self._draining[replica]
         st, index = self._state, known.index
         counted = int(st.replica_finished[index]), float(st.replica_service[index])
+        times: Times = ()
+        if self._watched and counted[0]:
+            mine = st.replica_times[index * kernel.TIMES : (index + 1) * kernel.TIMES]
+            times = tuple((number, int(count)) for number, count in enumerate(mine) if count)
+            for number, _ in times:
+                st.replica_times[index * kernel.TIMES + number] = 0
         st.replica_finished[index], st.replica_service[index] = 0, 0.0
-        return counted
+        return *counted, times
 
     def slow_down(self, replica: str, slow: float) -> None:
         """Requests that start on `replica` from now on take `slow` times their work."""
@@ -285,6 +301,7 @@ class Pool:
             replica_open=wholes(places), replica_busy=wholes(places), replica_slow=reals(places),
             replica_distance=reals(places), replica_idle_at=reals(places), replica_weight=wholes(places),
             replica_turn=wholes(places), replica_finished=wholes(places), replica_service=reals(places),
+            replica_times=self._times(places),
             run_end=reals(slots), run_slot=wholes(slots), free=wholes(slots),
             waits=wholes(kernel.BINS), answers=wholes(kernel.BINS),
         )  # fmt: skip
@@ -319,6 +336,10 @@ class Pool:
         self._state = st._replace(
             queue_at=larger.queue_at, queue_work=larger.queue_work, queue_tries=larger.queue_tries
         )
+
+    def _times(self, places: int) -> Any:
+        """Room for the times of that many replicas; next to none while nobody looks at them."""
+        return self._wholes(places * kernel.TIMES if self._watched else 1)
 
     def _reals(self, count: int) -> Any:
         if not self.compiled:

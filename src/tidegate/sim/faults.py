@@ -21,7 +21,7 @@
 | capacity | the cluster has `factor` times its capacity; what runs goes on |
 | failing-starts | that share of the replicas started meanwhile crash half-way through their start |
 | blind | the gateway does not answer the control plane; traffic flows |
-| upgrade | a new revision is declared, as good as the one before, or `bad`: `slow` by `factor`, or `never-ready` |
+| upgrade | a new revision, as good as the one before, or `bad`: `slow` by `factor`, `never-ready`, `verify` fails |
 | price | everything in the cluster costs `factor` times its price |
 | lie | the cluster says it has `factor` times its capacity; what it has no place for waits |
 """
@@ -53,7 +53,7 @@ class Where(Strict):
     count: int = Field(default=1, ge=1)
     factor: float = Field(default=2.0, ge=0)
     share: Ratio = 1.0
-    bad: Literal["", "slow", "never-ready"] = ""
+    bad: Literal["", "slow", "never-ready", "verify"] = ""
 
 
 class Fault(Strict):

@@ -83,9 +83,9 @@ class Front:
         servers = {}
         for name, (_, draining) in self.listed.items():
             key = self.held.get(name)
-            finished, service_s = self.pools[key].answered(name) if key is not None else (0, 0.0)
+            finished, service_s, times = self.pools[key].answered(name) if key is not None else (0, 0.0, ())
             servers[name] = ServerSeen(
-                draining, name not in self.down, self.busy(name), finished=finished, service_s_sum=service_s
+                draining, name not in self.down, self.busy(name), finished, 0, service_s, times=times
             )
         return GatewaySeen(self.version, servers)
 

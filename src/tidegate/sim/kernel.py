@@ -13,6 +13,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final, NamedTuple
 
+# The bins of the live gateway, with what they refer to: compiled with the rest, which looks for names here.
+from tidegate.base.times import FIRST_S, PER_DOUBLING  # noqa: F401
+from tidegate.base.times import bin_of as time_bin
+
 # Rows of `State.real`: the time reached, settings in seconds, and what has been added up since the last measure.
 NOW: Final = 0
 PATIENCE: Final = 1
@@ -37,15 +41,16 @@ TRIES: Final = 6
 ROOM: Final = 7
 CANCEL: Final = 8
 TURN: Final = 9
-ARRIVALS: Final = 10
-FINISHED: Final = 11
-IN_TIME: Final = 12
-FAILED: Final = 13
-GAVE_UP: Final = 14
-REFUSED: Final = 15
-RETRIED: Final = 16
-WAITED: Final = 17
-WHOLES: Final = 18
+WATCHED: Final = 10
+ARRIVALS: Final = 11
+FINISHED: Final = 12
+IN_TIME: Final = 13
+FAILED: Final = 14
+GAVE_UP: Final = 15
+REFUSED: Final = 16
+RETRIED: Final = 17
+WAITED: Final = 18
+WHOLES: Final = 19
 
 # How far a request moves the turn of a replica of weight 1 (see `pop_free`).
 STRIDE: Final = 1 << 20
@@ -54,6 +59,9 @@ STRIDE: Final = 1 << 20
 BINS: Final = 400
 FIRST_EDGE_S: Final = 0.001
 PER_LOG: Final = 16.0 / math.log(2.0)
+
+# Bins of one replica in `State.replica_times`, counted while WATCHED is 1: up to 17 minutes.
+TIMES: Final = 20 * PER_DOUBLING
 
 IDLE: Final = 0
 BUSY_SLOT: Final = 1
@@ -91,6 +99,7 @@ class State(NamedTuple):
     replica_turn: Any
     replica_finished: Any
     replica_service: Any
+    replica_times: Any
     run_end: Any
     run_slot: Any
     free: Any
@@ -292,6 +301,8 @@ def complete(st: State, slot: int, end: float) -> None:
         st.real[ANSWER_SUM] += answer
         st.replica_finished[replica] += 1
         st.replica_service[replica] += taken
+        if st.whole[WATCHED] == 1:
+            st.replica_times[replica * TIMES + min(TIMES - 1, time_bin(taken))] += 1
         st.answers[bin_of(answer)] += 1
         if answer <= st.real[WITHIN]:
             st.whole[IN_TIME] += 1
@@ -414,6 +425,6 @@ def drop(st: State, replica: int, first: int, count: int, now: float) -> None:
     fill(st, now)
 
 
-INNER: Final = ("bin_of", "push_run", "pop_run", "push_free", "pop_lowest", "pop_free", "begin")
+INNER: Final = ("bin_of", "time_bin", "push_run", "pop_run", "push_free", "pop_lowest", "pop_free", "begin")
 INNER_ENDS: Final = ("pop_queue", "purge", "fill")
 INNER_LOOPS: Final = (*INNER, *INNER_ENDS, "complete", "arrive", "put_back", "run", "open_slots", "close_slots", "drop")

@@ -18,11 +18,15 @@ from tidegate.spec.resolve import PoolKey, PoolSpec
 
 STOP_S = 0.2  # from SIGTERM to the end of an idle process
 PREPARE_SHARE = 0.3  # of the start-up time is spent in the prepare steps
+VERIFY_S = 1.0  # that the test of a rollout takes, where there is one
 
 
 @dataclass(slots=True)
 class Body:
-    """One replica as it is. Times are seconds of the simulation, infinite while unknown."""
+    """One replica as it is. Times are seconds of the simulation, infinite while unknown.
+
+    `verify_s` is how long its rollout's test takes, 0 without one; `wrong` when that finds it bad.
+    """
 
     id: str
     key: PoolKey
@@ -31,6 +35,8 @@ class Body:
     created: float
     startup_s: float
     amounts: Mapping[str, float]
+    verify_s: float = 0.0
+    wrong: bool = False
     fails_at: float = math.inf
     prepare_began: float = math.inf
     ends: float = math.inf
@@ -38,7 +44,7 @@ class Body:
     exit_code: int | None = None
     detail: str = ""
     placed: bool = True
-    last_seen: tuple[tuple[bool, bool, bool, bool], ReplicaSeen] | None = None
+    last_seen: tuple[tuple[bool, bool, bool, bool, bool], ReplicaSeen] | None = None
 
     @property
     def up(self) -> float:
@@ -49,6 +55,15 @@ class Body:
     def prepared(self) -> float:
         """When its prepare steps have succeeded."""
         return max(self.created + self.startup_s, self.prepare_began + self.startup_s * PREPARE_SHARE)
+
+    @property
+    def verified(self) -> float:
+        """When the test of its rollout has an answer."""
+        return self.prepared + self.verify_s
+
+    def passed(self, now: float) -> bool:
+        """Whether it may be given requests: prepared, and no test has found it bad or is still looking."""
+        return now >= self.verified and not self.wrong
 
     def runs(self, now: float) -> bool:
         return now < self.ends
@@ -76,6 +91,7 @@ class Places:
         body = Body(
             action.replica, action.key, action.revision, action.cluster, now, startup_s, spec.resources.amounts()
         )
+        body.verify_s = VERIFY_S if spec.service.rollout.verify is not None else 0.0
         for fault in faults:
             strikes = fault.kind == "failing-starts" and fault.where.service in (None, action.key.service)
             if strikes and self.rng.random() < fault.where.share:
@@ -116,7 +132,7 @@ class Places:
         """When the next replica comes up, is prepared, fails or ends; infinite when nothing is under way."""
         soonest = math.inf
         for body in self.bodies.values():
-            for at in (body.up, body.prepared, body.fails_at, body.ends):
+            for at in (body.up, body.prepared, body.verified, body.fails_at, body.ends):
                 if now < at < soonest:
                     soonest = at
         return soonest
@@ -186,7 +202,8 @@ class Places:
 
     def _seen(self, body: Body, now: float) -> ReplicaSeen:
         runs, up, prepared = body.runs(now), now >= body.up, now >= body.prepared
-        stage = (runs, up, prepared, body.stopping)
+        verified = now >= body.verified
+        stage = (runs, up, prepared, verified, body.stopping)
         if body.last_seen is not None and body.last_seen[0] == stage:
             return body.last_seen[1]  # most replicas stand and serve; making the same value anew is half of the time
         seen = ReplicaSeen(
@@ -201,10 +218,10 @@ class Places:
             exit_code=None if runs else body.exit_code,
             startup=Verdict.PASS if up else Verdict.UNKNOWN,
             prepared=Verdict.PASS if prepared else Verdict.UNKNOWN,
-            verify=Verdict.PASS if prepared else Verdict.UNKNOWN,
+            verify=(Verdict.FAIL if body.wrong else Verdict.PASS) if verified else Verdict.UNKNOWN,
             readiness=Verdict.PASS if prepared else Verdict.UNKNOWN,
             liveness=Verdict.PASS if up else Verdict.UNKNOWN,
-            detail=body.detail,
+            detail=body.detail or ("the answer is wrong" if body.wrong and verified else ""),
             placed=body.placed,
         )
         body.last_seen = (stage, seen)

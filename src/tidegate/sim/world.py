@@ -21,6 +21,7 @@ from tidegate.model.plan import Tick
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.model.snapshot import Snapshot
 from tidegate.policy.distance import home_of, round_trip_s
+from tidegate.policy.rollout import FORWARD
 from tidegate.policy.scaling import learn
 from tidegate.policy.tick import tick
 from tidegate.sim import checks, history
@@ -104,6 +105,9 @@ class World:
         self.ledger.note(self.now, stats, decided)
         self.ledger.forget_warm_up(self.now, self.front)
         self.memory = decided.memory
+        for key, pool in decided.memory.pools.items():
+            if key in self.front.pools:
+                self.front.pools[key].watch(pool.rollout.phase in FORWARD)
         for action in decided.actions:
             self._obey(action, faults)
         return decided
@@ -134,8 +138,7 @@ class World:
         match action:
             case Start():
                 self.places.start(action, self.now, faults)
-                if action.revision in self.bad and self.bad[action.revision].where.bad == "never-ready":
-                    self.places.bodies[action.replica].startup_s = math.inf
+                self._spoil(self.places.bodies[action.replica])
             case Prepare():
                 self.places.prepare(action, self.now)
             case Stop() if not self.places.hidden(action.cluster, faults):
@@ -201,6 +204,13 @@ class World:
         if fault.where.bad:
             mine = (p for p in self.declared.pools if p.key.service == fault.where.service)
             self.bad |= {p.revision: fault for p in mine}
+
+    def _spoil(self, body: Body) -> None:
+        """Make a new replica as bad as its revision is."""
+        spoilt = self.bad.get(body.revision)
+        how = spoilt.where.bad if spoilt is not None else ""
+        body.startup_s = math.inf if how == "never-ready" else body.startup_s
+        body.wrong = how == "verify" and body.verify_s > 0
 
     def _crash(self, fault: Fault) -> None:
         where = fault.where

@@ -11,8 +11,8 @@ when more do, by three standard deviations of the difference of two shares: with
     longer / n - 5% > 3 * sqrt(5% * 95% * (1/n + 1/m))
 
 With 100 of each that is 14.2%, with 1000 of each 7.9%. From 200 requests of each on it is also too slow when both its
-p95 and its mean lie above that many times the old ones: a mean needs fewer requests to be sure of. A gateway that keeps
-no distribution (the simulator's) is compared by means alone.
+p95 and its mean lie above that many times the old ones: a mean needs fewer requests to be sure of. A gateway that kept
+no distribution is compared by means alone.
 """
 
 from __future__ import annotations
