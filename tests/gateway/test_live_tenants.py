@@ -283,6 +283,33 @@ async def test_the_rate_holds_and_what_is_refused_costs_nothing(tmp_path: Path):
         assert refused > 0
 
 
+async def test_a_reload_does_not_fill_the_bucket(tmp_path: Path):
+    async with world(tmp_path) as here:
+        await here.gateway.admit(Admission((replace(ACME, rate_per_s=0.01, burst=3), RIVAL), KEYS))
+
+        async def ask(command: str) -> str:
+            return await here.gateway.main.master.worker(await pid(here) or 0, command)
+
+        async def waits_for_no_other() -> bool:  # a worker that starts alone waits 5 s for one to take over from
+            return "flags=0x11 " not in await ask("show peers carry")
+
+        await guarded(here)
+        await until(waits_for_no_other, within_s=10.0)
+        for _ in range(3):
+            assert await code(here, headers=bearer(ALICE)) == "200"
+        for n in range(3):
+            before = await pid(here)
+            await here.gateway.publish(snapshot(*here.gateway._snapshot.services, service(name=f"more-{n}")))
+            assert await pid(here) not in (before, None)
+
+            async def carried_over() -> bool:
+                return "key=acme" in await ask("show table tenants")
+
+            await until(carried_over)
+            assert await code(here, headers=bearer(ALICE)) == "429 rate_limited"
+            assert await code(here, headers=bearer(BOB)) == "200"
+
+
 async def test_requests_in_progress_are_limited_and_refused_ones_are_not_counted(tmp_path: Path):
     async with world(tmp_path) as here:
         await here.gateway.admit(Admission((replace(ACME, concurrency=2), RIVAL), KEYS))

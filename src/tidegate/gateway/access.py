@@ -26,6 +26,7 @@ ACCESS_MAP = "access.map"
 KEYS_MAP, TENANTS_MAP, GRANTS_MAP, SPENT_MAP = "keys.map", "tenants.map", "grants.map", "spent.map"
 LOOSE_MAPS = (KEYS_MAP, TENANTS_MAP, GRANTS_MAP, SPENT_MAP)
 TENANTS_TABLE = "tenants"
+CARRY, SELF = "carry", "tidegate"
 
 _COUNTER = 2  # see `strict.COUNTERS`
 _CLOCK = 2**32
@@ -85,7 +86,7 @@ def access_lines(snapshot: Snapshot, token_keys: Keys) -> Iterator[str]:
 
 def table_lines() -> Iterator[str]:
     """For the backend that holds the tenants' counters. An entry outlives the longest window: no debt is forgotten."""
-    yield "stick-table type string len 64 size 100k expire 20m store gpt(1),conn_cur"
+    yield f"stick-table type string len 64 size 100k expire 20m store gpt(1),conn_cur peers {CARRY}"
 
 
 def _refuse(answer: Answer, *conditions: str) -> str:

@@ -69,6 +69,7 @@ def render(
     blocks = [
         block("global", _global(snapshot, settings, longest_s, signed)),
         block("defaults", _defaults(settings)),
+        *_carry(snapshot, settings),
         block(f"frontend {PUBLIC}", _public(snapshot, lanes, settings, signed)),
         *([block("frontend staged", _staged(snapshot, settings))] if lanes else []),
         block("frontend stand-in", _stand_in(snapshot, settings)),
@@ -93,6 +94,12 @@ def render(
     script = access.lua_table() + lua() if access.any_guarded(snapshot) else lua()
     others = _maps(snapshot) | {"gateway.lua": script} | tokens.key_files(signed)
     return sealed(config, others, servers, loose)
+
+
+def _carry(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
+    """By which a worker that ends hands its tenants' buckets to the new one: both call themselves and each other so."""
+    if access.any_guarded(snapshot):
+        yield block(f"peers {access.CARRY}", (f"peer {access.SELF} unix@{settings.socket('peers')}",))
 
 
 def _tables(snapshot: Snapshot) -> Iterator[str]:
@@ -120,6 +127,8 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float, tok
     yield "lua-load-per-thread gateway.lua"
     yield from global_lines(settings.tls)
     yield from upstream.global_lines(snapshot)
+    if access.any_guarded(snapshot):
+        yield f"localpeer {access.SELF}"
     yield f"tune.stick-counters {strict.COUNTERS}"
     yield from strict.global_lines()
     yield from tokens.secret_lines(token_keys)
