@@ -49,6 +49,17 @@ def test_a_service_that_became_slower_is_known_after_seconds_one_that_became_fas
     assert pace(0.3, count=1000).after(answers(100, 0.1)).service.mean_s > 0.28
 
 
+def test_seconds_that_are_slower_by_chance_change_nothing():
+    def seconds(mean_s: float) -> PoolLoad:
+        return PoolLoad(0.0, 2.0, finished=100, service_s_sum=100 * mean_s, service_s2_sum=100 * (mean_s**2 + 0.05**2))
+
+    known = pace(0.1, 0.05, count=2000)
+    usual = known.after(seconds(0.105))
+    assert usual.service == usual.minute, "0.105 s is one standard error above 0.1 s"
+    slower = known.after(seconds(0.2))
+    assert slower.service == slower.seconds
+
+
 def test_a_slow_service_is_known_by_more_than_its_last_few_answers():
     def after(mean_s: float, refused: int = 0) -> Pace:
         known = pace(30.0, 20.0, count=100)

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from policy.pool_world import PoolWorld, pool
 from tidegate.model.observed import PoolLoad
 from tidegate.model.scaling import ScaleInput, ScaleMemory
-from tidegate.policy.risk import CANDIDATES, Needs, slots
+from tidegate.policy.risk import POOLS, Needs, slots
 from tidegate.policy.scaling import learn, scale
 from tidegate.policy.schedule import bounds
 from tidegate.policy.tracking import Outlook
@@ -156,4 +156,4 @@ def test_learning_from_history_is_watching_it():
     known = learn(spec, loads, 60.0)
     assert (known.demand, known.risk) == (watched.demand, watched.risk)
     assert known.wanted is None
-    assert len(known.risk.lost) == len(CANDIDATES)
+    assert len(known.risk.lost) == POOLS

@@ -32,7 +32,7 @@ def test_the_spread_is_at_least_what_forecasts_of_late_were_off():
     memory = watched([15.0] * 2000, [12.0] * 2000)
     assert widened(memory, Outlook(12.0, 12.0, 0.0), UNIT).spread == pytest.approx(3.0, rel=0.01)
     quiet = widened(memory, Outlook(1.2, 1.2, 0.0), UNIT).spread
-    assert quiet == pytest.approx(3.0 / 10**0.75, rel=0.01)  # a share of the level would be a tenth, counts a third
+    assert quiet == pytest.approx(3.0 / 10**0.5, rel=0.01)  # a third, as the noise of counts
 
 
 def test_one_step_of_a_young_service_is_not_a_habit():

@@ -29,6 +29,7 @@ _HALF_LIFE_S, _HALF_LIFE_SERVICES = 20.0, 10.0
 # A service that has become slower must be known before all who wait are late; so few answers say little, though.
 _SHORT_HALF_LIFE_S, _SHORT_HALF_LIFE_SERVICES = 2.0, 1.0
 _LEAST_ANSWERS = 20
+_BY_CHANCE = 2.0  # standard errors of the mean
 # With no replica there is no pace of answers to go by; a start usually brings several, this many are counted on.
 _REPLICAS_TO_COME = 8
 # The measured pace is that of the past, and the proxy's own way takes its time, too.
@@ -92,10 +93,12 @@ class Pace:
 
     @property
     def service(self) -> Moments:
-        """The slower of the two; the last seconds only if they hold enough answers."""
-        if self.seconds.count < _LEAST_ANSWERS:
-            return self.minute
-        return max(self.minute, self.seconds, key=lambda m: m.mean_s or 0.0)
+        """The last minute, or the last seconds if they hold enough answers and are slower by more than chance."""
+        late, usual = self.seconds, self.minute
+        if late.count < _LEAST_ANSWERS:
+            return usual
+        by_chance_s = _BY_CHANCE * late.deviation_s / math.sqrt(late.count)
+        return late if (late.mean_s or 0.0) - by_chance_s > (usual.mean_s or 0.0) else usual
 
     @property
     def overloaded(self) -> bool:

@@ -38,7 +38,8 @@ class Beliefs:
 
 @dataclass(frozen=True, slots=True)
 class RiskMemory:
-    """What each candidate margin would have lost and cost so far, had it been the one in use; one entry a margin.
+    """What each candidate margin would have lost and cost so far, had it been the one in use; one entry a margin, and a
+    last one for a pool that lived with the margins that were in use.
 
     `lost` requests and `cost` replica seconds fade with the same time constant as `offered` requests and `seconds`.
     `peak` is the highest load expected (busy slots), fading. `backlog` requests wait now in the imagined pool, which

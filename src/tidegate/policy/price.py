@@ -39,9 +39,9 @@ def prices(memory: RiskMemory, needs: Needs) -> tuple[Price, ...]:
 
 
 def _price(memory: RiskMemory, needs: Needs, success: float) -> Price:
-    able = [i for i, lost in enumerate(memory.lost) if lost <= (1.0 - success) * memory.offered]
+    able = [i for i, lost in enumerate(memory.lost[: len(CANDIDATES)]) if lost <= (1.0 - success) * memory.offered]
     busy_s = memory.offered * needs.mean_s / needs.concurrency
-    best = max(range(len(memory.lost)), key=lambda i: -memory.lost[i])
+    best = max(range(len(CANDIDATES)), key=lambda i: -memory.lost[i])
     reached = 1.0 - memory.lost[best] / memory.offered
     if not able:
         return Price(success, None, 0.0, _floor(memory, needs, best), reached)

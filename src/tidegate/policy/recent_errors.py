@@ -7,8 +7,8 @@ of that hour counts as without error, so that one step of a young service is no 
 kept the promise on recorded traffic lie closer together (0 to 2 at a start-up time of 120 s, against 0 to 7 in units of
 the filters' spread alone), which is why a new service can begin with a modest one.
 
-Errors are kept as shares of the level to the power of 0.75: between a share of it (1) and counting noise (0.5), so that
-errors of a quiet night say something of the day and the other way round.
+Errors are kept as shares of the root of the level, as counting noise is, so that errors of a quiet night say something
+of the day and the other way round.
 
 Related: exponentially weighted volatility, Longerstaey and Spencer, RiskMetrics Technical Document (1996), 5.2.
 """
@@ -21,7 +21,7 @@ from tidegate.model.scaling import ErrorMemory
 from tidegate.policy.tracking import Outlook
 
 FADE_S = 3600.0
-POWER = 0.75
+POWER = 0.5
 NOTES_MAX = 24  # forecasts that are written down at a time
 SPACING_S = 10.0
 IDLE = 0.3  # of the rate that keeps one slot busy: errors below it count as errors at it

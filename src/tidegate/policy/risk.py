@@ -3,9 +3,12 @@
 For each of a row of margins an imagined pool runs along: it orders what that margin asks for, waits the start-up time,
 takes the arrivals that were counted, and refuses those for whom the gateway would have no room. So at any
 time we know what each margin would have lost and cost on this service's own traffic, although only one was in use. The
-smallest margin whose losses stay within the promise is chosen. A new service begins with the usual experience: eight
-hours of traffic on the book, in which a margin of two standard deviations lost half of what the promise allows, and
-each one less five times as much. Its own traffic soon outweighs them.
+smallest margin that kept the promise is chosen, if at its pace of losses the promise is kept some hours from now, too:
+one more pool lives with the margins that were really in use, and what it lost is what has been spent of the promise's
+allowance. After a calm week a margin may be small; after a bad hour it has to be larger until that is made good. A new
+service begins with the usual experience: eight hours of traffic on the book, in which a margin of 1.5 standard
+deviations lost the planned part of what the promise allows, and each one less five times as much. Its own traffic soon
+outweighs them.
 
 Related: conformal risk control (Angelopoulos et al., 2022, arXiv:2208.02814) chooses a parameter the same way, the
 smallest whose measured loss plus an allowance for few observations stays below the target.
@@ -28,16 +31,19 @@ MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 
 FLOORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 FLOOR_MARGIN = 1.5
 CANDIDATES = (*((m, 0.0) for m in MARGINS), *((FLOOR_MARGIN, f) for f in FLOORS))
+POOLS = len(CANDIDATES) + 1  # the last one lives with the margins in use
 # What is believed before a service has shown its traffic, and how many seconds of traffic that counts for. The usual
 # margin grows with the root of the start-up time: an error costs as long as it takes to mend.
-USUAL_MARGIN, USUAL_STARTUP_S, LEAST_USUAL = 2.0, 120.0, 1.0
+USUAL_MARGIN, USUAL_STARTUP_S, LEAST_USUAL = 1.5, 120.0, 1.0
 USUAL_S = 8 * 3600.0
 FIVEFOLD = 5.0
 _DECLINE = tuple(FIVEFOLD**-m for m in MARGINS)
 FADE_S = 14 * 86400.0
 PEAK_FADE_S = 7 * 86400.0
-RESERVE = 0.5  # share of the allowed losses that is planned with
+RESERVE = 0.35  # share of the allowed losses that is planned with
+AHEAD_S = 4 * 3600.0  # what was saved of the allowance may be spent in this time, what was overspent is saved in it
 ROOM_SHARE = 0.9  # of the wait that would still be in time, which the gateway lets a request face
+SEEN_SHARE = 0.8  # of that room, which the imagined pools use up: a bin hides the peaks within it
 NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the forecast's, slots per root of busy slots
 BROKEN_WEIGHT = 200.0  # a request lost beyond the promise weighs as much as serving 200
 
@@ -72,8 +78,8 @@ def _moments(outlook: Outlook, needs: Needs) -> tuple[float, float]:
 
 
 def first_risk() -> RiskMemory:
-    """Nothing seen yet: the usual margin."""
-    n = len(CANDIDATES)
+    """Nothing seen yet: the usual margin. The last pool is the one in use."""
+    n = POOLS
     nothing, none = (0.0,) * n, (0,) * n
     empty: tuple[tuple[float, int], ...] = ()
     return RiskMemory(0.0, 0.0, 0.0, nothing, nothing, nothing, none, (empty,) * n, MARGINS.index(USUAL_MARGIN))
@@ -89,7 +95,8 @@ def advance(memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: 
     spare2 = needs.spare * needs.spare
     peak = max(memory.peak * math.exp(-dt / PEAK_FADE_S), mean)
     before, concurrency, ceil, sqrt = at - dt, needs.concurrency, math.ceil, math.sqrt
-    pools = zip(CANDIDATES, memory.ready, memory.pending, memory.backlog, memory.lost, memory.cost, strict=True)
+    margins = (*CANDIDATES, CANDIDATES[memory.chosen])
+    pools = zip(margins, memory.ready, memory.pending, memory.backlog, memory.lost, memory.cost, strict=True)
     for (margin, floor), served_by, ordered, waiting, lost_before, cost_before in pools:
         serving, coming, queue, over = served_by, ordered, waiting, 0.0
         if coming and coming[0][0] <= before:
@@ -136,20 +143,26 @@ def _order(serving: int, coming: Coming, wanted: int, ready_at: float) -> tuple[
 def choose(
     lost: Sequence[float], cost: Sequence[float], offered: float, seconds: float, allowed: float, startup_s: float
 ) -> int:
-    """The smallest margin that keeps the promise, own traffic and the usual experience taken together.
+    """The smallest margin whose losses keep the promise, its own and those of the margins in use before it.
 
-    Where none does, the margin or floor for which its cost and what it breaks weigh least together: 15 requests/s for a
-    week are 9 million, and 900 of them (0.01%) beyond the allowance weigh as much as 2% of the cost.
+    `lost` and `cost` of the candidates, and last of the pool in use. Where no margin keeps the promise, the margin or
+    floor for which its cost and what it breaks weigh least together: 15 requests/s for a week are 9 million, and 900 of
+    them (0.01%) beyond the allowance weigh as much as 2% of the cost.
     """
-    usual = offered / max(seconds, 1.0) * USUAL_S  # requests
-    budget = allowed * RESERVE * (offered + usual)
-    believed = usual * allowed * RESERVE * FIVEFOLD ** usual_margin(startup_s)  # lost at margin 0
+    rate = offered / max(seconds, 1.0)
+    usual, coming = rate * USUAL_S, rate * AHEAD_S  # requests
+    planned = allowed * RESERVE
+    believed = usual * planned * FIVEFOLD ** usual_margin(startup_s)  # lost at margin 0
     expected = [have + believed * share for have, share in zip(lost, _DECLINE, strict=False)]
+    per_lost = coming / max(offered + usual, 1e-9)  # what a loss so far means for what is to come
+    left = planned * (offered + coming) - lost[-1]
+    most = min(allowed * (offered + usual), left / per_lost if per_lost else math.inf)
     for i, have in enumerate(expected):
-        if have <= budget + 1e-9:
+        if have <= most * (1.0 + 1e-9):
             return i
-    expected.extend(lost[len(MARGINS) :])
+    expected.extend(lost[len(MARGINS) : len(CANDIDATES)])
     per_request = BROKEN_WEIGHT * max(cost[0], 1e-9) / max(offered, 1e-9)
+    budget = planned * (offered + usual)
     return min(range(len(CANDIDATES)), key=lambda i: cost[i] + per_request * max(0.0, expected[i] - budget))
 
 
@@ -162,9 +175,11 @@ def _refused(queue: float, rate: float, needs: Needs) -> tuple[float, float]:
     """The queue after a bin in which one stood, and the requests refused in it.
 
     The gateway lets as many wait as can still be in time: n of them with n m + 2 s sqrt(n) = 0.9 c (within - m - 2 s),
-    for c slots and service times of mean m and deviation s (`gateway.pace`). 14 slots, 0.8 s, 0.4 s, 5 s: 46.
+    for c slots and service times of mean m and deviation s (`gateway.pace`). 14 slots, 0.8 s, 0.4 s, 5 s: 46. The pools
+    count arrivals in bins, and their service times do not vary. A queue grows as the variation of both together does
+    (Kingman 1961), so theirs is held against a room that is smaller by as much, and by a fifth more: 30.
     """
     left_s = max(needs.mean_s, needs.within_s - needs.mean_s * (1.0 + 2.0 * needs.cv))
     root = math.sqrt(needs.cv * needs.cv + ROOM_SHARE * rate * left_s) - needs.cv
-    gone = max(0.0, queue - root * root)
+    gone = max(0.0, queue - SEEN_SHARE * root * root / (1.0 + needs.cv * needs.cv))
     return queue - gone, gone

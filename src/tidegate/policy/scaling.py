@@ -31,9 +31,6 @@ DOWN_WINDOW_MIN_S, DOWN_WINDOW_MAX_S = 10.0, 30.0
 EVIDENCE_S = 60.0  # nothing is given back before so much was measured: a restart without memory, an adopted service
 EVIDENCE_UNKNOWN_S = 600.0  # the same while the service time is not known
 DEAR_MARGIN = 4.0  # from this margin on the user is told what the promise costs, and what lesser ones would
-# What the imagined pools, which live in bins, cannot see of the queue's fluctuation is added as Erlang's formula has
-# it: all of it when the promise leaves no room for waiting, none when it leaves a bin or five service times.
-SEEN_SERVICES = 5.0
 QUEUE_SHARE = 0.1  # of the room that the promise leaves: a longer queue is worked off, for beyond the room is refusal
 
 
@@ -101,7 +98,7 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
     if load is None or (memory.load_at is not None and load.at <= memory.load_at):
         return memory
     counted, bins = demand.take_in(memory.demand, load)
-    chances = memory.risk if len(memory.risk.lost) == len(risk.CANDIDATES) else risk.first_risk()
+    chances = memory.risk if len(memory.risk.lost) == risk.POOLS else risk.first_risk()
     season, errors = memory.season, memory.errors
     gap = memory.load_at is None or load.at - load.interval_s > memory.load_at + STALE_S
     measured_s = (0.0 if gap else memory.measured_s) + load.interval_s
@@ -162,9 +159,6 @@ def _with_spare(inp: ScaleInput, needs: risk.Needs, ahead: tracking.Outlook) -> 
     busy = max(ahead.now, ahead.then) * needs.mean_s
     promise = inp.spec.promise
     spare = staffing.margin(busy, needs.mean_s, needs.cv, promise.within, promise.success)
-    room = needs.within_s - 2.0 * needs.mean_s
-    unseen = 1.0 - room / max(demand.BIN_S, SEEN_SERVICES * needs.mean_s)
-    spare *= min(1.0, max(0.0, unseen))
     return risk.Needs(needs.mean_s, needs.cv, needs.concurrency, spare, needs.within_s, needs.success, needs.startup_s)
 
 
