@@ -64,9 +64,19 @@ class ProxyProcess:
     async def launch(self, binary: Binary) -> None:
         """Start the proxy with the files in the folder; returns when it listens.
 
+        A start that is under way is waited for, also by who is cancelled: only then is it known what has to be ended.
+
         Raises:
             GatewayError: the files were refused or an address is taken; the message holds what the proxy said.
         """
+        starting = asyncio.ensure_future(self._launch(binary))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.gather(starting, return_exceptions=True)
+            raise
+
+    async def _launch(self, binary: Binary) -> None:
         # The shell opens the pipe for reading and writing, so that the proxy never meets a pipe without a reader.
         script = f'exec "$0" -W -D -S "$1,mode,600" -p "$2" -f "$3" {LOG_FD}<>"$4"'
         arguments = [binary.path, self.master_socket, self.pid_file, self.config_file, self.pipe]
