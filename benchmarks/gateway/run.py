@@ -2,11 +2,15 @@
 
     python benchmarks/gateway/run.py [--seconds 5] [--rounds 2] [--size 145000] [--json]
 
-The ways run one after the other in each round, so that a noisy neighbour meets all of them; the best round of each
-counts. The replicas are an HAProxy that reads the whole body and answers 200: they cost less than any service would,
-so differences between the ways show most. The plain proxies have the same program, threads, whole-body buffering and
-limit per server, and nothing else: no routing, no log, no retries. One has buffers for 16 MiB bodies, as the Tidegate
-it stands beside accepts them, the other the small ones Tidegate uses for this body. nginx buffers whole bodies, too.
+The ways run one after the other in each round, in turns forwards and backwards, so that a noisy neighbour meets all of
+them. The table has medians over the rounds; a ratio is the median of the rounds' ratios. The replicas are an HAProxy
+that reads the whole body and answers 200: they cost less than any service would, so differences between the ways show
+most.
+
+The plain proxies have the same program, threads, whole-body buffering and limit per server, and nothing else: no
+routing, no log. One has buffers for 16 MiB bodies, as the Tidegate it stands beside accepts them, the others the small
+ones Tidegate uses for this body; one of these may send a request again, as Tidegate does, and so has to copy it. nginx
+buffers whole bodies, too.
 Needs wrk; nginx is measured if it is installed (Debian: apt-get install wrk nginx-light).
 """
 
@@ -27,6 +31,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import psutil
 from nginx import installed, nginx
@@ -82,12 +87,15 @@ def replicas(ports: list[int]) -> str:
     return f"global\n  maxconn 4000\n  nbthread 1\n  tune.bufsize 1048576\n{DEFAULTS}frontend replicas\n{binds}{rules}"
 
 
-def plain(port: int, ports: list[int], buffer: int) -> str:
+RETRIES = "  retries 4\n  option redispatch 1\n  retry-on conn-failure empty-response junk-response 0rtt-rejected 503\n"
+
+
+def plain(port: int, ports: list[int], buffer: int, retries: str = "") -> str:
     servers = "".join(f"  server r{i} 127.0.0.1:{p} maxconn {SLOTS}\n" for i, p in enumerate(ports))
     return (
         f"global\n  maxconn 4000\n  nbthread 2\n  tune.bufsize {buffer}\n{DEFAULTS}"
         f"frontend plain\n  bind 127.0.0.1:{port}\n  http-request wait-for-body time 30s\n  default_backend pool\n"
-        f"backend pool\n  balance leastconn\n  http-reuse always\n{servers}"
+        f"backend pool\n  balance leastconn\n  http-reuse always\n{retries}{servers}"
     )
 
 
@@ -156,8 +164,12 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     body.write_bytes(jpeg(arguments.size))
     ports = [free_port() for _ in range(REPLICAS)]
     small = GatewaySettings(folder).small_body_bytes + BUFFER_MARGIN
-    buffers = {"HAProxy, 16 MiB buffers": MOST + BUFFER_MARGIN, "HAProxy, small buffers": small}
-    plain_ports = {way: free_port() for way in buffers}
+    others = {
+        "HAProxy, 16 MiB buffers": (MOST + BUFFER_MARGIN, ""),
+        "HAProxy, small buffers": (small, ""),
+        "HAProxy, with retries": (small, RETRIES),
+    }
+    plain_ports = {way: free_port() for way in others}
     port = free_port()
     nginx_port = free_port()
     urls = {
@@ -171,8 +183,8 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
         with ExitStack() as stack:
             stack.enter_context(proxy(folder, "replicas", replicas(ports)))
             pids = {"direct": list[int]()}
-            for i, (way, buffer) in enumerate(buffers.items()):
-                text = plain(plain_ports[way], ports, buffer)
+            for i, (way, (buffer, retries)) in enumerate(others.items()):
+                text = plain(plain_ports[way], ports, buffer, retries)
                 pids[way] = [stack.enter_context(proxy(folder, f"plain-{i}", text)).pid]
             if installed():
                 master = psutil.Process(stack.enter_context(nginx(folder, nginx_port, ports)).pid)
@@ -183,19 +195,29 @@ async def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 pids["tidegate, screening"] = pids["tidegate"]
                 looking = asyncio.create_task(observe_forever(gateway))
                 for connections in arguments.connections:
-                    best: dict[str, dict[str, float]] = {}
-                    for _ in range(arguments.rounds):
-                        for way, url in urls.items():
+                    shots: dict[str, list[dict[str, float]]] = {way: [] for way in urls}
+                    for number in range(arguments.rounds):
+                        for way, url in sorted(urls.items(), reverse=bool(number % 2)):
                             before = cpu_s(pids[way])
                             got = await wrk(url, connections, arguments.seconds, body)
                             got["cpu_us"] = (cpu_s(pids[way]) - before) * 1e6 / max(1, got["requests"])
-                            if way not in best or got["rate"] > best[way]["rate"]:
-                                best[way] = got
-                    rows += [{"way": way, "connections": connections, **got} for way, got in best.items()]
+                            shots[way].append(got)
+                    rows += [row(way, connections, shots) for way in urls]
                 looking.cancel()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return rows
+
+
+def row(way: str, connections: int, shots: dict[str, list[dict[str, float]]]) -> dict[str, object]:
+    """Medians over the rounds, and the rate of this way against that of each other one."""
+    numbers = {name: median(shot[name] for shot in shots[way]) for name in ("rate", "p50_ms", "p99_ms", "cpu_us")}
+    against = {
+        other: median(mine["rate"] / its["rate"] for mine, its in zip(shots[way], shots[other], strict=True))
+        for other in shots
+    }
+    failed = sum(shot["failed"] for shot in shots[way])
+    return {"way": way, "connections": connections, **numbers, "failed": failed, "against": against}
 
 
 def show(rows: list[dict[str, object]], size: int) -> None:
@@ -206,12 +228,12 @@ def show(rows: list[dict[str, object]], size: int) -> None:
             f"{r['connections']:>7}  {r['way']:24} {r['rate']:>10.0f} {r['p50_ms']:>7.2f} {r['p99_ms']:>7.2f}"
             f" {r['cpu_us']:>7.0f} {r['failed']:>7.0f}"
         )
-    print("\nRequests/s of Tidegate without and with screening, against the others:")
-    rates = {(r["connections"], r["way"]): float(r["rate"]) for r in rows}  # type: ignore[arg-type]
-    for (connections, way), rate in rates.items():
-        if not way.startswith("tidegate"):
-            times = (rates[connections, w] / rate for w in ("tidegate", "tidegate, screening"))
-            print(f"{connections:>7}  {way:24} " + "  ".join(f"{t:.2f}x" for t in times))
+    print("\nRequests/s of Tidegate without and with screening, against each other and against the others:")
+    against = {(r["connections"], r["way"]): r["against"] for r in rows}
+    for connections, way in against:
+        if way != "tidegate, screening":
+            without, with_ = (against[connections, w][way] for w in ("tidegate", "tidegate, screening"))  # type: ignore[index]
+            print(f"{connections:>7}  {way:24} {without:.2f}x  {with_:.2f}x")
 
 
 def main() -> None:

@@ -26,24 +26,16 @@ import asyncio
 import contextlib
 import json
 import random
-import shutil
 import statistics
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from open_loop import Answer, Client, free_port, service_time, sleeping_replicas
-
-from tidegate.gateway.haproxy import HaproxyGateway
-from tidegate.gateway.settings import GatewaySettings
-from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
-from tidegate.spec.requests import Route
-from tidegate.spec.resolve import PoolKey
+from one_pool import one_pool
+from open_loop import Answer, Client, service_time, sleeping_replicas
 
 REPLICAS = 16
 SEED = 7
@@ -59,35 +51,6 @@ class Sent:
     at_s: float
     first: bool
     answer: Answer
-
-
-@asynccontextmanager
-async def gateway(ports: list[int], within_s: float) -> AsyncIterator[int]:
-    """A gateway in front of them, looked at once a second as in service; yields its port."""
-    folder = Path(tempfile.mkdtemp(prefix="tg-over-"))
-    settings = GatewaySettings(
-        folder, "127.0.0.1", free_port(), management_port=free_port(), threads=1, max_connections=9000, stop_grace_s=1.0
-    )
-    proxy = HaproxyGateway(settings)
-    await proxy.start()
-    servers = tuple(Server(f"r{i}", f"127.0.0.1:{p}", 1) for i, p in enumerate(ports))
-    pool = PoolRoute(PoolKey("bench"), None, servers, 1, within_s, 64, 30.0, 60.0, within_s)
-    await proxy.publish(Snapshot.of((ServiceRoute("bench", Route(pathPrefix="/bench"), (pool,), 65536, True),)))
-
-    async def look() -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            await proxy.observe()
-
-    looking = asyncio.create_task(look())
-    try:
-        yield settings.listen_port
-    finally:
-        looking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await looking
-        await proxy.close(stop=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def send(
@@ -142,7 +105,7 @@ async def surge(ports: list[int], load: float, kind: str, comes_back: int, a: ar
     within_s, capacity = PROMISED_MEANS * a.mean, REPLICAS / a.mean
     calm_s, end_s = 4.0, 4.0 + a.seconds
     draw = random.Random(SEED + 1)
-    async with gateway(ports, within_s) as port:
+    async with one_pool(ports, within_s) as port:
         client = Client(port, "/bench")
         done = await send(
             client,
@@ -174,7 +137,7 @@ async def slowdown(ports: list[int], kind: str, a: argparse.Namespace) -> dict[s
     within_s, capacity = PROMISED_MEANS * a.mean, REPLICAS / a.mean
     draw = random.Random(SEED + 1)
     turn_s, end_s = 12.0, 12.0 + a.seconds
-    async with gateway(ports, within_s) as port:
+    async with one_pool(ports, within_s) as port:
         client = Client(port, "/bench")
         done = await send(
             client,

@@ -21,30 +21,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import hashlib
 import json
 import random
-import shutil
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from open_loop import Answer, Client, free_port, service_time, sleeping_replicas
+from one_pool import one_pool
+from open_loop import Answer, Client, service_time, sleeping_replicas
 
-from tidegate.gateway.haproxy import HaproxyGateway
-from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule
-from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
-from tidegate.spec.access import Access
-from tidegate.spec.requests import Route
-from tidegate.spec.resolve import PoolKey
 
 REPLICAS = 16
 PROMISED_MEANS = 10
@@ -63,38 +53,12 @@ class Case:
     modest: TenantRule = TenantRule("modest", ("*",))
 
 
-@asynccontextmanager
-async def gateway(ports: list[int], within_s: float, case: Case) -> AsyncIterator[int]:
-    folder = Path(tempfile.mkdtemp(prefix="tg-ten-"))
-    settings = GatewaySettings(
-        folder, "127.0.0.1", free_port(), management_port=free_port(), threads=1, max_connections=9000, stop_grace_s=1.0
-    )
-    proxy = HaproxyGateway(settings)
-    await proxy.start()
-    rule = case.rule
-    if rule is not None:
-        keys = tuple(AdmittedKey(n, n, hashlib.sha256(f"tgk_{n}".encode()).hexdigest()) for n in NAMES)
-        await proxy.admit(Admission((case.modest, rule), keys))
-    servers = tuple(Server(f"r{i}", f"127.0.0.1:{p}", 1) for i, p in enumerate(ports))
-    pool = PoolRoute(PoolKey("bench"), None, servers, 1, within_s, 64, 30.0, 60.0, within_s)
-    access = None if rule is None else Access()
-    service = ServiceRoute("bench", Route(pathPrefix="/bench"), (pool,), 65536, True, access=access)
-    await proxy.publish(Snapshot.of((service,)))
-
-    async def look() -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            await proxy.observe()
-
-    looking = asyncio.create_task(look())
-    try:
-        yield settings.listen_port
-    finally:
-        looking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await looking
-        await proxy.close(stop=True)
-        shutil.rmtree(folder, ignore_errors=True)
+def admission(case: Case) -> Admission | None:
+    """The tenants of a case and a key for each."""
+    if case.rule is None:
+        return None
+    keys = tuple(AdmittedKey(n, n, hashlib.sha256(f"tgk_{n}".encode()).hexdigest()) for n in NAMES)
+    return Admission((case.modest, case.rule), keys)
 
 
 async def send(client: Client, rate: float, mean_s: float, seconds: float, seed: int) -> list[tuple[float, Answer]]:
@@ -133,7 +97,7 @@ async def measure(case: Case, ports: list[int], a: argparse.Namespace) -> dict[s
     within_s, capacity = PROMISED_MEANS * a.mean, REPLICAS / a.mean
     loads = {"modest": 0.2 * capacity, "greedy": case.greedy_load * capacity}
     seconds = SETTLING_S + a.seconds
-    async with gateway(ports, within_s, case) as port:
+    async with one_pool(ports, within_s, admission(case)) as port:
         clients = {n: Client(port, "/bench", f"x-api-key: tgk_{n}\r\n") for n in NAMES}
         ends = await asyncio.gather(
             *(send(clients[n], loads[n], a.mean, seconds, SEED + i) for i, n in enumerate(NAMES))
