@@ -290,11 +290,13 @@ async def test_a_reload_does_not_fill_the_bucket(tmp_path: Path):
         async def ask(command: str) -> str:
             return await here.gateway.main.master.worker(await pid(here) or 0, command)
 
-        async def waits_for_no_other() -> bool:  # a worker that starts alone waits 5 s for one to take over from
-            return "flags=0x11 " not in await ask("show peers carry")
+        async def waits_for_no_other() -> (
+            bool
+        ):  # a worker that starts alone waits up to 10 s for others to take over from
+            return "resync_timeout=<PAST>" in await ask("show peers carry")
 
         await guarded(here)
-        await until(waits_for_no_other, within_s=10.0)
+        await until(waits_for_no_other, within_s=15.0)
         for _ in range(3):
             assert await code(here, headers=bearer(ALICE)) == "200"
         for n in range(3):
