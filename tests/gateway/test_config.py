@@ -12,8 +12,8 @@ from gateway.world import pool, service, snapshot
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.config import render
 from tidegate.gateway.jwks import TokenKey
-from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
-from tidegate.gateway.names import balance, check_names, number_servers
+from tidegate.gateway.lanes import lane_sizes, render_lane
+from tidegate.gateway.names import balance, check_names, lane_name, number_servers
 from tidegate.gateway.screening import lua_path
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls

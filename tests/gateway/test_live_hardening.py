@@ -242,6 +242,68 @@ async def test_an_address_that_takes_all_it_can_leaves_room_for_others(tmp_path:
         await until(free_again)
 
 
+@pytest.mark.parametrize("limit", ["connections_per_s_of_one", "connections_per_s"])
+async def test_who_opens_connections_too_fast_is_turned_away_and_counted(tmp_path: Path, limit: str):
+    async with two_services(tmp_path, **{limit: 2 if limit.endswith("one") else 5}) as (here, *_):
+        address = ("127.0.0.1", here.gateway.settings.listen_port)
+
+        def opened(source: str) -> bool:
+            try:
+                with socket.create_connection(address, 5, (source, 0)) as one:
+                    one.sendall(b"GET /.tidegate/healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+                    return answered(one)
+            except ConnectionError:
+                return False
+
+        fast = [opened("127.0.0.2") for _ in range(60)]
+        assert fast[:3] == [True] * 3
+        assert not all(fast)
+        if limit == "connections_per_s_of_one":
+            assert fast == [True] * 20 + [False] * 40, "twenty in ten seconds"
+            assert opened("127.0.0.3")
+
+        async def others_are_served() -> bool:
+            try:
+                return (await here.client.get("/face")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(others_are_served)
+        assert (await refused(here))["too_many_connections"] >= fast.count(False)
+
+
+async def test_clients_whose_body_is_refused_and_who_drip_it_hold_only_so_many_places(tmp_path: Path):
+    async with two_services(tmp_path, body_timeout_s=5.0) as (here, *_):
+        head = POST + b"content-length: 10000000\r\n\r\nx"
+        streams = [await asyncio.open_connection("127.0.0.1", here.gateway.settings.listen_port) for _ in range(200)]
+        for _, writer in streams:
+            writer.write(head)
+        asked = [asyncio.create_task(reader.read(20)) for reader, _ in streams]
+
+        async def the_rest_is_told() -> bool:
+            return sum(task.done() and b" 413 " in task.result() for task in asked) >= 200 - 2 * 64
+
+        await until(the_rest_is_told)
+        assert (await here.client.get("/face")).status_code == 200
+        honest = await here.client.post("/face", content=b"x" * 10_000_000)
+        assert honest.status_code == 413
+        for task, (_, writer) in zip(asked, streams, strict=True):
+            task.cancel()
+            writer.close()
+
+
+async def test_a_body_of_unknown_length_reaches_the_replica_with_its_length_and_without_trailers(tmp_path: Path):
+    async with two_services(tmp_path, small_body_bytes=64 * 1024, body_timeout_s=5.0) as (here, face, _):
+        end = b"0\r\nx-tidegate-tenant: evil\r\nx-more: 1\r\n\r\n"
+        for size in (0, 8, 200_000):
+            chunks = b"".join(b"%x\r\n%s\r\n" % (n, b"a" * n) for n in (size // 2, size - size // 2) if n)
+            head = POST + b"trailer: x-more\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+            assert statuses(await here.raw(head + chunks + end)) == [200]
+            seen = face.seen[-1]
+            assert (seen.body_bytes, seen.headers["content-length"]) == (size, str(size))
+            assert not {"transfer-encoding", "trailer", "x-more"} & seen.headers.keys()
+
+
 def answered(connection: socket.socket) -> bool:
     connection.settimeout(2.0)
     try:

@@ -307,3 +307,15 @@ async def test_what_cannot_be_served_is_told_with_the_file_and_the_remedy(tmp_pa
             async with secure(tmp_path, tls(files)):
                 pass
         assert words in str(told.value)
+
+
+async def test_a_handshake_that_does_not_end_is_cut_off(tmp_path: Path, files: CertificateFiles, ca: trustme.CA):
+    async with secure(tmp_path, tls(files), handshake_timeout_s=0.5) as here:
+        one = await here.replica("face-1")
+        await here.gateway.publish(snapshot(service(pool(servers=(one.server(),)))))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert await asyncio.gather(here.raw(b"", 5.0), here.raw(b"\x16\x03\x01\x02\x00\x01", 5.0)) == [b"", b""]
+        assert loop.time() - began < 4.0, "closed by the proxy, not by us"
+        async with client(here, ca, http2=False) as others:
+            assert (await others.post("/face", content=b"x")).status_code == 200

@@ -28,6 +28,9 @@ class Settings:
     certificate's file holds its own. With a certificate the gateway speaks only TLS, `redirect_port` sends plain HTTP
     there, and services of this machine call each other at `internal_port` on loopback. `tls_client_ca` lets only
     clients in whose certificate it has signed.
+
+    `connection_rate` and `address_connection_rate` are new connections a second that the gateway accepts, from all and
+    from one address; 0: no limit.
     """
 
     state: Path = Path(DEFAULT_STATE)
@@ -45,6 +48,8 @@ class Settings:
     tls_key: tuple[Path, ...] = ()
     tls_client_ca: Path | None = None
     redirect_port: int | None = None
+    connection_rate: int = 0
+    address_connection_rate: int = 0
     internal_port: int = 8083
 
     @property
@@ -77,6 +82,13 @@ def _paths(text: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in text.split(os.pathsep))
 
 
+def _rate(text: str) -> int:
+    rate = int(text)
+    if not 0 <= rate <= 1_000_000:
+        raise ValueError
+    return rate
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "state": Path,
     "host": str,
@@ -91,6 +103,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "tls_key": _paths,
     "tls_client_ca": Path,
     "redirect_port": int,
+    "connection_rate": _rate,
+    "address_connection_rate": _rate,
     "internal_port": int,
 }
 _VARIABLES = {"state": "home"}

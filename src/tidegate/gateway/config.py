@@ -12,10 +12,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import access, answers, by_url, sharing, stand_in, strict, tokens, upstream
+from tidegate.gateway import access, answers, bodies, by_url, sharing, stand_in, strict, tokens, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
-from tidegate.gateway.lanes import lane_connections, lane_name, lane_sizes
+from tidegate.gateway.lanes import lane_connections, lane_sizes
 from tidegate.gateway.lines import LOG_FD, LOG_FORMAT
 from tidegate.gateway.names import (
     POOLS_MAP,
@@ -25,6 +25,7 @@ from tidegate.gateway.names import (
     TURNS_MAP,
     backend_name,
     balance,
+    lane_name,
     number_servers,
     pools_map,
     server_parameters,
@@ -163,9 +164,12 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     if settings.tls is not None:
         yield f"bind 127.0.0.1:{settings.tls.internal_port} id 2"
     yield f"bind unix@{settings.socket('successor')} accept-proxy mode 600 id 3"
+    if settings.tls is not None:
+        # The parser of TLS knows no other limit; it is one for clients that stall in an upload or an answer as well.
+        yield f"timeout client {milliseconds(min(settings.client_timeout_s, settings.handshake_timeout_s))}"
     yield from _logging()
     yield from strict.connection_lines(settings, strict.OUTSIDE)
-    yield strict.ADDRESSES_TABLE
+    yield strict.connections_table(settings)
     yield ""
     yield from _identity(settings)
     yield "http-request allow if { stopping }"
@@ -180,7 +184,7 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield ""
     yield from access.access_lines(snapshot, token_keys)
     yield from sharing.class_lines(snapshot)
-    yield from _whole_body(snapshot, lanes, settings)
+    yield from bodies.entrance_lines(snapshot, lanes, settings)
     yield ""
     yield from choice_lines(snapshot, settings)
     yield from fallback_lines(snapshot)
@@ -248,44 +252,6 @@ def _routing() -> Iterator[str]:
     yield "http-request set-var-fmt(txn.where) %[path]/"
     yield f"http-request set-var(txn.service) var(txn.where),map_beg(paths.map) if {unknown}"
     yield f"http-request return {returned(answers.NO_SERVICE)} if {unknown}"
-
-
-def _whole_body(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
-    """Read it here when it is small, send it by a lane when it is large; refuse it when it is too large."""
-    too_large = "{ req.body_size,sub(txn.limit) gt 0 }"
-    refuse = f"http-request use-service lua.refuse_body if {too_large}"
-    here = "!{ var(txn.lane) -m found } !{ var(txn.streamed) -m found }"
-    small = settings.small_body_bytes
-    yield "http-request set-var(txn.limit) var(txn.service),map_str_int(limits.map,0)"
-    # A client that asks before sending is told at once, another one after its body was read and thrown away.
-    asks = "{ req.fhdr(expect) -m found }"
-    yield f"http-request return {returned(answers.BODY_TOO_LARGE)} if {too_large} {asks}"
-    yield refuse
-    below = small
-    for size in lanes:
-        this = f"{{ req.body_size gt {below} }} {{ req.body_size le {size} }}"
-        yield f"http-request set-var(txn.lane) str({lane_name(size)}) if {this}"
-        below = size
-    yield "http-request set-var(txn.from) date(0,us)"
-    if lanes:
-        # Too large to be held anywhere: passed on while it arrives, screened by its beginning.
-        yield f"http-request set-var(txn.streamed) bool(true) if {{ req.body_size gt {lanes[-1]} }}"
-        start = "http-request wait-for-body time 10s at-least 131072"
-        yield f"{start} if {{ var(txn.streamed) -m found }}"
-    waits = f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
-    yield f"{waits} if {here}" if lanes else waits
-    yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
-    yield refuse
-    if lanes:
-        # Its length was not declared, and it is more than the buffer holds.
-        last = lane_name(lanes[-1])
-        yield f"http-request set-var(txn.lane) str({last}) if {here} {{ req.body_size gt {small} }}"
-        by_lane = "{ var(txn.lane) -m found }"
-        yield f"http-request set-header x-tidegate-limit %[var(txn.limit)] if {by_lane}"
-        yield f"http-request set-header x-tidegate-service %[var(txn.service)] if {by_lane}"
-        yield from sharing.pass_on_lines() if sharing.any_shared(snapshot) else ()
-        yield f"http-request allow if {by_lane}"
-        yield f"use_backend %[var(txn.lane)] if {by_lane}"
 
 
 def prefix_of(service: ServiceRoute) -> str:

@@ -19,21 +19,51 @@ end
 
 core.register_action("wait_for_server", {"http-req"}, wait_for_server, 1)
 
--- Answers after having read the body (at most DRAIN_BYTES of it): a connection that is closed while the client is
--- still sending is reset by the kernel, and most clients then report a broken connection instead of the answer.
+-- Answers after having read the body: a connection that is closed while the client is still sending is reset by the
+-- kernel, and most clients then report a broken connection instead of the answer. That is a courtesy with bounds: so many
+-- bytes, so many seconds, and so many requests of a thread at a time; beyond them the answer comes at once and the
+-- connection is closed. A piece is waited for as a whole, so a client that drips holds one of the few places, no more.
 
 local DRAIN_BYTES = 64 * 1024 * 1024
+local DRAIN_S = 30
+local DRAIN_PIECE = 64 * 1024
+local MOST_DRAINING = 64
+local draining = 0
+
+-- A place, given back by `free` or, when the client leaves and this is never gone on with, by the collector.
+local Place = {}
+Place.__index = Place
+
+function Place.free(place)
+  if place.taken then
+    place.taken = false
+    draining = draining - 1
+  end
+end
+
+Place.__gc = Place.free
+
+-- Whether all of the body was read.
+local function drained(applet)
+  if draining >= MOST_DRAINING then
+    return false
+  end
+  draining = draining + 1
+  local place = setmetatable({taken = true}, Place)
+  local read, began, whole = 0, core.now().sec, false
+  while not whole and read < DRAIN_BYTES and core.now().sec - began < DRAIN_S do
+    local part = applet:receive(DRAIN_PIECE)
+    whole = part == nil or #part < DRAIN_PIECE
+    read = read + (part and #part or 0)
+  end
+  place:free()
+  return whole
+end
+
 local BODY = '{"error": {"code": "%s", "message": "%s", "requestId": "%s"}}'
 
 local function refuse(applet, status, code, message, headers)
-  local read = 0
-  while read < DRAIN_BYTES do
-    local part = applet:receive(1024 * 1024)
-    if part == nil or #part == 0 then
-      break
-    end
-    read = read + #part
-  end
+  local whole = drained(applet)
   local body = string.format(BODY, code, message, applet:get_var("txn.rid") or "")
   applet:set_status(status)
   applet:add_header("content-type", "application/json")
@@ -42,7 +72,7 @@ local function refuse(applet, status, code, message, headers)
     applet:add_header(name, value)
   end
   applet:add_header("content-length", tostring(#body))
-  if read >= DRAIN_BYTES then
+  if not whole then
     applet:add_header("connection", "close")
   end
   applet:start_response()

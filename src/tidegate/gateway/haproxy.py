@@ -21,11 +21,11 @@ from tidegate.gateway.config import longest, render
 from tidegate.gateway.converge import commands
 from tidegate.gateway.helper import Helper
 from tidegate.gateway.instance import Instance
-from tidegate.gateway.lanes import lane_name, lane_sizes, render_lane
+from tidegate.gateway.lanes import lane_sizes, render_lane
 from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.lines import Lines
 from tidegate.gateway.meter import Meter
-from tidegate.gateway.names import backend_name, check_names, number_servers
+from tidegate.gateway.names import backend_name, check_names, lane_name, number_servers
 from tidegate.gateway.pace import Pace, Paces, Terms, Told, entries, terms, worth_telling
 from tidegate.gateway.process import affordable_connections, affordable_memory, open_pipe, prepare_folder
 from tidegate.gateway.refusals import Refusals

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tidegate.gateway import answers, by_url
+from tidegate.gateway import answers, bodies, by_url
 from tidegate.gateway.answers import http_error
 from tidegate.gateway.choice import any_screened, choice_lines
-from tidegate.gateway.names import POOLS_MAP, pools_map
+from tidegate.gateway.names import POOLS_MAP, lane_name, pools_map
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.model.snapshot import Snapshot
@@ -44,11 +44,6 @@ def lane_sizes(snapshot: Snapshot, settings: GatewaySettings) -> tuple[int, ...]
 def lane_connections(size: int, lanes: int, settings: GatewaySettings) -> int:
     """How many requests a lane may hold at once: its share of the memory, at least 8."""
     return max(8, settings.lane_memory_bytes // lanes // size)
-
-
-def lane_name(size: int) -> str:
-    """The name of a lane's backend and folder."""
-    return f"lane-{size}"
 
 
 def render_lane(size: int, snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> Rendered:
@@ -96,6 +91,7 @@ def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Itera
     yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
     yield "http-after-response set-header x-tidegate-upload %[var(txn.up)]"
     yield "http-request use-service lua.refuse_body if { req.body_size,sub(txn.limit) gt 0 }"
+    yield from bodies.known_length_lines()
     yield "http-request set-header x-tidegate-whole %[date(0,us)]"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"
     yield from choice_lines(snapshot, settings)

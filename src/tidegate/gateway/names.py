@@ -35,6 +35,11 @@ def backend_name(key: PoolKey) -> str:
     return f"{key.service}.{key.pool}"
 
 
+def lane_name(size: int) -> str:
+    """The name of a lane's backend and folder."""
+    return f"lane-{size}"
+
+
 def pools_map(snapshot: Snapshot) -> str:
     """The lines of the map from a service to the backend of its default pool."""
     pools = (p.key for s in snapshot.services for p in s.pools if p.match is None and p.canary_of is None)

@@ -30,6 +30,9 @@ class GatewaySettings:
     body_timeout_s: for the whole body; counted before a slot is taken.
     idle_timeout_s: how long an idle client connection is kept, and how long an old worker may linger after a reload.
     client_timeout_s: for a client that stops reading its answer.
+    handshake_timeout_s: for a TLS handshake; with TLS also the longest that a client may stall, if that is less.
+    connections_per_s: new ones accepted in a second from all addresses; `connections_per_s_of_one` from one, over ten
+        seconds. 0: no limit.
     stop_grace_s: for running requests when the proxy is told to end.
     retries: further tries after the first one, each on another replica where there is one; connections that were
         refused count, too: two replicas that die together can break a request and refuse it, each once.
@@ -55,6 +58,9 @@ class GatewaySettings:
     body_timeout_s: float = 120.0
     idle_timeout_s: float = 30.0
     client_timeout_s: float = 60.0
+    handshake_timeout_s: float = 30.0
+    connections_per_s: int = 0
+    connections_per_s_of_one: int = 0
     connect_timeout_s: float = 2.0
     stop_grace_s: float = 30.0
     retries: int = 4

@@ -16,7 +16,9 @@ from tidegate.gateway.text import HEAD_LIMIT, URI_LIMIT, quoted
 
 OUTSIDE = "{ so_id 1 }"
 STREAMS = "streams-by-address"
-ADDRESSES_TABLE = "stick-table type ipv6 size 100k expire 60s store conn_cur"
+STREAMS_TABLE = "stick-table type ipv6 size 100k expire 60s store conn_cur"
+# An address that comes slowly and one that has not come for ten seconds are the same to a rate over ten seconds.
+_RATE_S = 10
 # Sessions and streams have counters 0 to 4: addresses (connections), retries, tenants, shares, addresses (requests).
 COUNTERS, _COUNTER = 5, 4
 _ADDRESS = "src,ipmask(32,64)"
@@ -38,6 +40,7 @@ def connection_lines(settings: GatewaySettings, condition: str = "") -> Iterator
 
     Worked example: of 9500 connections one address gets 4750; from 7125 on, each gets 148, so that it takes at least
     16 more addresses to keep others out. An IPv6 address counts with its whole /64, which is what one customer has.
+    With limits on new ones: of one address over ten seconds, those that are turned away included; of all in a second.
     """
     most = settings.max_connections
     here = f"if {condition}" if condition else ""
@@ -46,6 +49,18 @@ def connection_lines(settings: GatewaySettings, condition: str = "") -> Iterator
     yield f"tcp-request connection reject if {condition} {{ {held} {max(1, most // 2)} }}".replace("  ", " ")
     crowded = f"{{ fe_conn({PUBLIC}) gt {most * 3 // 4} }} {{ {held} {max(1, most // 64)} }}"
     yield f"tcp-request connection reject if {condition} {crowded}".replace("  ", " ")
+    fast = []
+    if settings.connections_per_s_of_one:
+        fast.append(f"{{ sc_conn_rate(0,{PUBLIC}) gt {round(settings.connections_per_s_of_one * _RATE_S)} }}")
+    if settings.connections_per_s:
+        fast.append(f"{{ fe_sess_rate ge {settings.connections_per_s} }}")
+    for limit in fast:
+        yield f"tcp-request connection reject if {condition} {limit}".replace("  ", " ")
+
+
+def connections_table(settings: GatewaySettings) -> str:
+    """The counters of connections per address."""
+    return STREAMS_TABLE + (f",conn_rate({_RATE_S}s)" if settings.connections_per_s_of_one else "")
 
 
 def own_host_line() -> str:
@@ -56,7 +71,7 @@ def own_host_line() -> str:
 
 def streams_table() -> Iterator[str]:
     """The counters of requests per address."""
-    yield ADDRESSES_TABLE
+    yield STREAMS_TABLE
 
 
 def request_lines(settings: GatewaySettings) -> Iterator[str]:
