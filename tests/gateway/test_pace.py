@@ -15,17 +15,29 @@ def pace(mean_s: float, deviation_s: float = 0.0, count: int = 1000) -> Pace:
     return Pace().after(load)
 
 
+RUSH = PoolLoad(0.0, 1e-6, arrivals=100, refused=2)
+
+
 @pytest.mark.parametrize(
     ("slots", "known", "changes", "expected"),
     [
-        (4, pace(0.05, 0.01), {"within_s": 0.5, "queue_max_wait_s": 5.0}, 28),
-        (4, pace(0.05, 0.01), {"within_s": 0.5, "queue_max_wait_s": 0.1}, 6),
+        (4, pace(0.05, 0.01), {"within_s": 0.5, "queue_max_wait_s": 5.0}, 32),
+        (4, pace(0.05, 0.01).after(RUSH), {"within_s": 0.5, "queue_max_wait_s": 5.0}, 28),
+        (4, pace(0.05, 0.01).after(RUSH), {"within_s": 0.5, "queue_max_wait_s": 0.1}, 6),
         (4, pace(0.05), {"within_s": 10.0, "queue_max_wait_s": 10.0, "queue_max_length_per_slot": 3}, 12),
         (4, pace(5.0), {"within_s": 1.0, "queue_max_wait_s": 1.0}, 4),
         (4, Pace(), {}, 256),
         (0, pace(0.05), {"slots_per_replica": 2}, 1024),
     ],
-    ids=["promise", "longest wait", "length", "slower than the promise", "nothing measured", "no replica yet"],
+    ids=[
+        "promise",
+        "when some are refused",
+        "longest wait",
+        "length",
+        "slower than the promise",
+        "nothing measured",
+        "no replica yet",
+    ],
 )
 def test_as_many_wait_as_can_be_served_in_time(slots: int, known: Pace, changes: dict[str, float], expected: int):
     assert room(pool(**changes), slots, known) == expected

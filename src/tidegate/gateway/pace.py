@@ -3,11 +3,12 @@
 Who would wait longer than the promise allows is better told so at once, while somebody else may still be served, than
 after the wait. The last of n waiting ones gets a slot after n others have ended: n m / c on average for c slots and a
 service time of m, with a deviation of s sqrt(n) / c. Worked example: 4 slots, 50 ms a request with a deviation of
-10 ms, a promise of 0.5 s: an answer in time leaves 0.5 - 0.07 = 0.43 s for the wait; of nine tenths of that, two
-deviations kept free, 28 may wait.
+10 ms, a promise of 0.5 s: an answer in time leaves 0.45 s for the wait; in nine tenths of that 32 may wait.
 
-A short rush should find all the room there is: most of those who come late in it are served in time. When many are
-refused for seconds, the queue is always full, everybody waits as long as it is, and only those with a short service
+A short rush should find all the room there is: most of those who come late in it are served in time, and whom it
+refuses for nothing is lost for certain. Once one in a hundred is refused, the queue is not full by chance any more, and
+two deviations are kept free: an answer in time leaves 0.5 - 0.07 = 0.43 s, and 28 may wait. When many are refused for
+seconds, the queue is always full, everybody waits as long as it is, and only those with a short service
 time are in time. Then the room is what lets as many be in time as the promise says; the slots stay busy all the same.
 """
 
@@ -34,6 +35,8 @@ _BY_CHANCE = 2.0  # standard errors of the mean
 _REPLICAS_TO_COME = 8
 # The measured pace is that of the past, and the proxy's own way takes its time, too.
 _MARGIN = 0.9
+# Share of refused requests, over some seconds, from which so many deviations of the service time are kept free.
+_RUSH, _DEVIATIONS = 0.01, 2.0
 # Share of refused requests, over some seconds, from which a rush is an overload.
 _OVERLOAD = 0.1
 _MOST_PRESSURE = 100.0
@@ -120,13 +123,14 @@ def room(pool: PoolRoute, slots: int, pace: Pace) -> int:
     mean_s, deviation_s = pace.service.mean_s, pace.service.deviation_s
     if mean_s is None or mean_s <= 0:
         return most
-    longest_s = mean_s + 2 * deviation_s
+    spread_s = _DEVIATIONS * deviation_s * min(1.0, pace.refused / (_RUSH * max(1.0, pace.asked)))
+    longest_s = mean_s + spread_s
     if pace.overloaded:
         longest_s = max(longest_s, quantile_s(mean_s, deviation_s, pool.success))
     left_s = min(pool.queue_max_wait_s, max(mean_s, pool.within_s - longest_s))
-    # n m + 2 s sqrt(n) = work, solved for sqrt(n).
-    work_s = _MARGIN * slots * left_s
-    root = (math.sqrt(deviation_s**2 + mean_s * work_s) - deviation_s) / mean_s
+    # n m + spread sqrt(n) = work, solved for sqrt(n).
+    work_s, half_s = _MARGIN * slots * left_s, spread_s / 2
+    root = (math.sqrt(half_s**2 + mean_s * work_s) - half_s) / mean_s
     return max(slots, min(most, math.floor(root * root)))
 
 
