@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tidegate.base.errors import ControlError
 from tidegate.cli.client import Client
 from tidegate.model.memory import RolloutRecord
 from tidegate.model.reasons import Reason
-from tidegate.model.status import RolloutStatus
+from tidegate.model.status import RolloutStatus, Status
 from tidegate.web.ports import Event, LogLine
 from web.world import AT, FakeControl, pool, replica, status
 
@@ -33,7 +34,10 @@ spec: {command: [serve], scaling: {minReplicas: 2}}
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[tuple[FakeControl, str]]:
-    faces = [replica("face-fusion-1", in_flight=1, address="127.0.0.1:1"), replica("face-fusion-2", "starting")]
+    faces = [
+        replica("face-fusion-1", in_flight=1, address="127.0.0.1:1"),
+        replica("face-fusion-2", "starting", detail="startup: refused"),
+    ]
     control = FakeControl(status(pool("face-fusion", faces, wanted=3, pending=1, queued=4, in_time_ratio=0.99951)))
     control.past = [Event(AT, "decision", "face-fusion/default", "replicas wanted 1 -> 3: \x1b[31mbusy")]
     control.lines = [LogLine("face-fusion-1", "hello"), LogLine("face-fusion-2", "[red]world")]
@@ -73,6 +77,7 @@ def test_explain_gives_every_reason_and_what_led_to_it(world: tuple[FakeControl,
     result = run("explain", "face-fusion", "--state", world[1])
     assert "face-fusion/default: 3 wanted (1 ready, 1 starting, 0 draining, 1 pending)" in result.stdout
     assert "demand  3 in flight, 0 queued: 3 slots, so 3 replicas" in result.stdout
+    assert "face-fusion-2  starting, 10 min old: startup: refused" in result.stdout
     assert "replicas wanted 1 -> 3:  [31mbusy" in result.stdout  # what comes from elsewhere cannot drive the terminal
     data = json.loads(run("explain", "face-fusion", "--state", world[1], "--json").stdout)
     assert data["pools"][0]["reasons"][0]["topic"] == "demand"
@@ -154,9 +159,36 @@ def test_rollout_status_and_history_in_words(world: tuple[FakeControl, str]) -> 
     changed = replace(control.now.services[0], pools=(replace(pool, rollout=going),))
     control.now = replace(control.now, services=(changed,))
     told = run("rollout", "status", "face-fusion", "--state", state).stdout
-    assert told == "face-fusion/default: aaaa -> cccc: 2 of 8 ready, watching a batch up to 2\n"
+    assert told == "face-fusion/default: aaaa -> cccc: 2 of 8 ready, those are watched under traffic\n"
     told = run("rollout", "history", "face-fusion", "--state", state).stdout
     assert "aaaa -> bbbb  rolled back after 1 min 30 s  verify failed: wrong answer" in told
+
+
+def test_rollout_status_watches_until_the_end_and_a_revision_that_went_back_is_a_failure(
+    world: tuple[FakeControl, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, state = world
+
+    def now(phase: str, **more: Any) -> Status:
+        service = control.now.services[0]
+        changed = replace(service.pools[0], rollout=RolloutStatus(phase, "aaaa", "cccc", wanted=8, **more))
+        return replace(control.now, services=(replace(service, pools=(changed,)),))
+
+    adding, back = now("adding", goal=2), now("rolled back", reason="verify failed: wrong answer")
+    to_come = iter((adding, adding, back))
+
+    async def status() -> Status:
+        return next(to_come, back)
+
+    monkeypatch.setattr(control, "status", status)
+    told = run("rollout", "status", "face-fusion", "--watch", "--state", state)
+    assert told.exit_code == 1
+    assert told.stdout.splitlines() == [
+        "face-fusion/default: aaaa -> cccc: 0 of 8 ready, up to 2 are being started",
+        "face-fusion/default: cccc rolled back: verify failed: wrong answer; aaaa serves until the manifest changes, "
+        "or `tidegate rollout retry face-fusion`",
+    ]
+    assert "cccc rolled back: verify failed" in run("status", "--state", state).stdout
 
 
 def test_drain_says_what_will_happen(world: tuple[FakeControl, str]) -> None:

@@ -58,5 +58,6 @@ def test_a_remedy_script_heals_one_replica_and_the_one_it_cannot_heal_is_replace
         assert texts[begins] == "liveness failed: its cache is full; remedy: script"
         assert texts[begins + 1] == f"remedy script {tmp_path / 'free.py'} runs"
         assert texts[begins + 2].startswith("its liveness probe passes again after")
+        assert "serving" in live.run("logs", "echo", lost).stdout, "what it wrote can be read when it is gone"
         why = next(t for t in told(live, lost) if "-> draining" in t)
         assert "and its remedy script failed too: its cache is full" in why

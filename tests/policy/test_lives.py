@@ -160,6 +160,16 @@ def test_remedy_scripts_keep_to_the_budget_and_say_so():
     assert "4 fail their liveness probe; no more than 50%" in " ".join(r.text for r in world.plan().reasons)
 
 
+def test_when_nothing_comes_back_a_wrong_probe_takes_no_more_than_its_share_away():
+    world = sick(4)
+    world.bad_revisions.add(world.specs.pools[0].revision)
+    world.ticks(until=300)
+    assert len(world.serving) == 3
+    assert "no more than 34% of the pool may be under remedy" in " ".join(r.text for r in world.plan().reasons)
+    world.ticks(until=640)
+    assert len(world.serving) == 2, "one more after ten minutes: the probe may be right"
+
+
 def test_a_failed_liveness_with_remedy_event_is_told_once():
     world = sick(1, remedy="event")
     assert watched(world, 3) == ["liveness"]

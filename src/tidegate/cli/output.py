@@ -25,6 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VERBS = {"add": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red"), "same": ("=", None)}
 # A table that goes to a file or a pipe is not folded at some window's width.
 PIPE_WIDTH = 220
+_MOST_SAID = 5  # replicas of a pool whose latest failure `explain` tells
 
 
 def print_json(value: Any) -> None:
@@ -103,6 +104,8 @@ def print_explanation(explanation: Explanation) -> None:
             *phases, whole = pool.phases
             told = ", ".join(f"{p.name} {format_seconds(p.p95_s)}" for p in phases if p.p95_s >= 0.005)
             typer.echo(f"  start-up  p95 of the last {whole.count}: {format_seconds(whole.p95_s)} ({told})")
+        for r in [r for r in pool.replicas if r.detail][:_MOST_SAID]:
+            typer.echo(clean(f"  {r.id}  {r.state}, {format_seconds(max(0.0, r.age_s))} old: {r.detail}"))
     if explanation.history:
         typer.echo("\nWhat led here")
     for event in explanation.history:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tidegate.base.units import format_bytes, format_seconds
 from tidegate.cli.output import clean
+from tidegate.cli.upgrades import sentence
 from tidegate.model.status import ClusterStatus, PoolStatus, ReplicaStatus, Status
 
 _STATE_STYLES = {"ready": "green", "starting": "cyan", "preparing": "cyan", "draining": "yellow", "gone": "dim"}
@@ -20,6 +21,8 @@ def render(status: Status, *, service: str | None = None, most_replicas: int | N
     """Header, pools, replicas, clusters. `most_replicas` rows of replicas at most: a live table must fit its window."""
     pools = [p for s in status.services if service in (None, s.name) for p in s.pools]
     parts: list[RenderableType] = [_header(status), _pools(pools)]
+    upgrades = [sentence(p) for p in pools if p.rollout is not None and p.rollout.phase != "stable"]
+    parts += [Text(f"  {text}", style="yellow") for text in upgrades]
     replicas = [r for p in pools for r in p.replicas]
     if replicas:
         parts.append(_replicas(replicas[:most_replicas]))

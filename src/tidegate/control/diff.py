@@ -59,5 +59,20 @@ def _fields(old: Any, new: Any, path: str) -> Iterable[str]:
 
 
 def _short(value: Any) -> str:
-    text = "unset" if value is None else str(value)
+    text = _written(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _written(value: Any) -> str:
+    """As it would stand in a manifest."""
+    match value:
+        case None:
+            return "unset"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return f"[{', '.join(_written(v) for v in value)}]"
+        case dict():
+            return f"{{{', '.join(f'{k}: {_written(v)}' for k, v in value.items())}}}"
+        case _:
+            return str(value)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tidegate.base.clock import Clock
-from tidegate.base.errors import GatewayError, StoreError
+from tidegate.base.errors import GatewayError, RuntimeFault, StoreError
 from tidegate.control import diff, rollouts
 from tidegate.control.act import Actor
 from tidegate.control.decide import decide
@@ -193,12 +193,26 @@ class Live:
         if not names and service not in {s.name for s in self.specs.services}:
             raise NotFound(self._no_service(service))
         if replica is not None and replica not in names:
-            raise NotFound(f"no replica {replica} of {service}. There are: {', '.join(sorted(names)) or 'none'}")
+            async for line in self._past_log(service, replica, tail):
+                yield line
+            return
         chosen = {replica: names[replica]} if replica else names
         async for line in _merged(
             {n: self.observer.runtimes[c].logs(n, tail=tail, follow=follow) for n, c in sorted(chosen.items())}
         ):
             yield line
+
+    async def _past_log(self, service: str, replica: str, tail: int) -> AsyncIterator[LogLine]:
+        """What a replica wrote that is gone, where its cluster still keeps it."""
+        pools = [p.key.pool for p in self.specs.pools if p.key.service == service]
+        if any(replica.startswith(f"{service}-{pool}-") for pool in pools):
+            for runtime in self.observer.runtimes.values():
+                with contextlib.suppress(RuntimeFault):
+                    async for text in runtime.logs(replica, tail=tail):
+                        yield LogLine(replica, text)
+                    return
+        names = sorted(n for n, m in self.memory.replicas.items() if m.key.service == service)
+        raise NotFound(f"no replica {replica} of {service}, and no log of it. There are: {', '.join(names) or 'none'}")
 
     async def events(self, since: float | None, *, follow: bool) -> AsyncIterator[Event]:
         at = self.clock.wall() if since is None else since

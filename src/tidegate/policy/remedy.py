@@ -1,12 +1,13 @@
 """What follows when a liveness probe fails: restart, drain, run a script and probe again, or only say so.
 
 Never for more than the pool's share of replicas at a time (`maxShare`), so that a probe that is wrong itself cannot
-restart a fleet; beyond that the others wait, and that is said.
+restart a fleet; beyond that the others wait, and that is said. A place counts until what is started there serves: when
+nothing comes back, nothing more is taken away, but for one every ten minutes: the probe may be right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.model.actions import Remedy
@@ -34,20 +35,16 @@ class Treated:
     refused: bool = False
 
 
-def budget(liveness: Liveness, replicas: Iterable[ReplicaMemory], at: float) -> int:
-    """How many more of a pool's replicas may be put under remedy now.
-
-    >>> budget(Liveness(tcp=True, maxShare=0.34), [], 0.0)
-    1
-    """
-    alive = [m for m in replicas if m.state is not ReplicaState.GONE]
-    under_way = sum(_under_remedy(m, at) for m in alive)
-    return max(1, int(liveness.maxShare * len(alive))) - under_way
-
-
-def _under_remedy(memory: ReplicaMemory, at: float) -> bool:
-    leaving = memory.state is ReplicaState.DRAINING and memory.cause.startswith("liveness failed")
-    return leaving or (memory.sick_at is not None and _script_ordered(memory, at))
+def budget(
+    liveness: Liveness, sick: ReplicaMemory, replicas: Sequence[ReplicaMemory], vacancies: Iterable[Vacancy], at: float
+) -> int:
+    """How many more of a pool's replicas of the revision of `sick` may be put under remedy now."""
+    empty = sum(v.revision == sick.revision for v in vacancies)
+    standing = [m for m in replicas if m.state not in (ReplicaState.DRAINING, ReplicaState.GONE)]
+    coming = sum(m.restarts > 0 and m.state is not ReplicaState.READY for m in standing if m.revision == sick.revision)
+    treated = sum(m.sick_at is not None and _script_ordered(m, at) for m in standing)
+    more = int((at - sick.sick_at) / AGAIN_S) if sick.sick_at is not None else 0
+    return max(1, int(liveness.maxShare * (len(standing) + empty))) + more - empty - coming - treated
 
 
 def _script_ordered(memory: ReplicaMemory, at: float) -> bool:
@@ -116,7 +113,7 @@ def apply(work: Work) -> None:
                 _treated(work, name, recovered(name, memory, at))
             continue
         failing[memory.key] = failing.get(memory.key, 0) + 1
-        room = budget(liveness, (m for _, m in work.mine(memory.key)), at)
+        room = budget(liveness, memory, [m for _, m in work.mine(memory.key)], work.pools[memory.key].vacancies, at)
         treated = treat(name, memory, seen, liveness, at, allowed=room > 0)
         _treated(work, name, treated)
         if treated.refused:

@@ -188,7 +188,9 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
         return _targeted(inp.spec, target, ahead, needs, max(waiting, floor), current)
     if not known:
         wanted = max(1, math.ceil(floor / needs.concurrency))
-        text = f"{floor:.0f} in flight or queued, service time not known yet: {wanted} replicas of {needs.concurrency}"
+        text = (
+            f"{floor:.0f} in flight or queued, service time not known yet: {wanted} with {needs.concurrency} at a time"
+        )
         return _Proposal(wanted, (Reason("demand", text, wanted),))
     said: tuple[Reason, ...] = ()
     higher = ahead

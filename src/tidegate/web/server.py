@@ -173,7 +173,11 @@ def _tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
         try:
             door.bind(address)
         except OSError as error:
-            what = "is taken; choose another port" if error.errno == errno.EADDRINUSE else f"refused: {error.strerror}"
+            what = (
+                "is taken; choose another one with --page-port"
+                if error.errno == errno.EADDRINUSE
+                else f"refused: {error.strerror}"
+            )
             raise ControlError(f"{host}:{port} {what}") from error
         yield door
 

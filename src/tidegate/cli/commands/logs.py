@@ -32,7 +32,7 @@ def logs(
 ) -> None:
     """Show what replicas write.
 
-    Of one replica or of all of a service; with -f what follows, too.
+    Of one replica, also of one that is gone while its log is kept, or of all of a service; with -f what follows, too.
     """
     from tidegate.cli.client import Client
     from tidegate.cli.output import print_json, until_interrupted

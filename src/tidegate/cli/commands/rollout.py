@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ServiceArgument = Annotated[str, typer.Argument(help="The service.", autocompletion=complete_service)]
 
+_LOOK_S = 0.5
 _WISHES = {
     "pause": """Hold the upgrade.
 
@@ -46,14 +48,35 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="rollout")
 
 
-def status(service: ServiceArgument, state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
-    """Say how far the upgrade of a service is."""
-    pools = _pools(service, state)
-    if as_json:
-        typer.echo(json.dumps([_plain(p) for p in pools]))
-        return
-    for pool in pools:
-        typer.echo(_sentence(pool))
+def status(
+    service: ServiceArgument,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Say it whenever it changes, until it has ended.")
+    ] = False,
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how far the upgrade of a service is.
+
+    With --watch until none is under way: exit code 1 when a revision was rolled back.
+    """
+    from tidegate.cli.output import until_interrupted
+    from tidegate.cli.upgrades import GOES_ON, sentence
+
+    said = ""
+    with until_interrupted():
+        while True:
+            pools = _pools(service, state)
+            plain = [_plain(p) for p in pools]
+            text = json.dumps(plain) if as_json else "\n".join(sentence(p) for p in pools)
+            if text != said:
+                typer.echo(text)
+            phases, said = {p.rollout.phase for p in pools if p.rollout}, text
+            if not watch or not phases & GOES_ON:
+                break
+            time.sleep(_LOOK_S)
+    if watch and "rolled back" in phases:
+        raise typer.Exit(1)
 
 
 def history(service: ServiceArgument, state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
@@ -69,9 +92,9 @@ def history(service: ServiceArgument, state: StateOption = DEFAULT_STATE, as_jso
         return
     for pool in pools:
         for r in pool.rollout.history if pool.rollout else ():
-            took = format_seconds(max(0.0, r.ended_at - r.began_at))
+            took = f" after {format_seconds(r.ended_at - r.began_at)}" if r.ended_at > r.began_at else ""
             when = f"{datetime.fromtimestamp(r.ended_at):%Y-%m-%d %H:%M:%S}  {service}/{pool.pool}"
-            line = f"{when}  {r.source} -> {r.target}  {r.outcome} after {took}"
+            line = f"{when}  {r.source} -> {r.target}  {r.outcome}{took}"
             typer.echo(f"{line}  {clean(r.reason)}")
 
 
@@ -102,18 +125,3 @@ def _plain(pool: PoolStatus) -> dict[str, object]:
     from dataclasses import asdict
 
     return {"pool": pool.pool, **(asdict(pool.rollout) if pool.rollout else {})}
-
-
-def _sentence(pool: PoolStatus) -> str:
-    from tidegate.cli.output import clean
-
-    r, name = pool.rollout, f"{pool.service}/{pool.pool}"
-    if r is None:
-        return f"{name}: nothing known yet"
-    if r.phase == "stable":
-        return f"{name}: {r.stable} is proven; no upgrade is under way"
-    if r.phase in ("adding", "watching"):
-        now = f"paused: {r.reason}" if r.paused else f"{r.phase} a batch up to {r.goal}"
-        at = f"wave {r.wave + 1} of {len(r.waves)} ({', '.join(r.waves[r.wave])}), " if r.waves else ""
-        return f"{name}: {r.stable} -> {r.target}: {r.ready} of {r.wanted} ready, {clean(at + now)}"
-    return f"{name}: {r.target} {r.phase}: {clean(r.reason)}; {r.stable} serves"

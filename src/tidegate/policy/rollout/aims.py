@@ -71,7 +71,7 @@ def _hear(walk: Walk, verb: str) -> None:
             walk.back("undone", "undone by an operator")
         case "undo" if walk.m.phase is STABLE and (source := previous(walk.m)):
             walk.m = replace(walk.m, stable=source, target=walk.spec.revision, began_at=at)
-            walk.back("undone", f"undone by an operator: back to {source}")
+            walk.back("undone", "undone by an operator")
 
 
 def _resume(walk: Walk, reason: str) -> None:

@@ -97,7 +97,9 @@ def _reasons(walk: Walk) -> tuple[Reason, ...]:
     if m.phase in BACK:
         return (Reason("rollout", f"{m.target} {m.phase}: {m.reason}; {m.stable} serves"),)
     what = f"{m.stable} -> {m.target}: {walk.ready()} of {walk.facts.wanted} ready"
-    now = f"paused: {m.reason}" if m.paused else f"{m.phase} up to {walk.goal()}"
+    now = f"up to {walk.goal()} are being started" if m.phase is ADDING else "those are watched under traffic"
+    if m.paused:
+        now = m.reason if m.reason.startswith("paused") else f"paused: {m.reason}"
     now = f"{walk.wave_name()}, {now}" if m.waves else now
     return (Reason("rollout", f"{what}, {now}"),)
 
