@@ -38,7 +38,7 @@ def test_a_remedy_script_heals_one_replica_and_the_one_it_cannot_heal_is_replace
         "readiness": {"http": "/healthz", "every": "1s"},
         "liveness": liveness | {"remedy": "script", "remedyScript": "free.py"},
     }
-    spec = service(probes=probes, scaling={"minReplicas": 2, "maxReplicas": 3})
+    spec = service(probes=probes, scaling={"minReplicas": 2, "maxReplicas": 2})
     with system(tmp_path, spec, cluster()) as live:
         live.ready(2)
         healed, lost = (r.id for r in live.pool().replicas)

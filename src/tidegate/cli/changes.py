@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidegate.cli.output import clean
+from tidegate.model.reasons import deciding
 from tidegate.model.status import PoolStatus, ReplicaStatus, Status
 
 
@@ -47,7 +48,7 @@ def _clusters(before: Status | None, after: Status) -> Iterator[str]:
 def _pool(key: str, before: PoolStatus | None, after: PoolStatus) -> Iterator[str]:
     if before is None or before.wanted != after.wanted:
         came = f"{before.wanted} -> " if before else ""
-        why = after.reasons[0].text if after.reasons else ""
+        why = deciding(after.reasons, after.wanted)
         yield f"{key}: {came}{after.wanted} wanted{_because(why)}"
     if after.pending and (before is None or before.pending != after.pending):
         yield f"{key}: {after.pending} pending, they fit nowhere now"

@@ -14,6 +14,7 @@ import typer
 
 from tidegate.base.errors import UnitError
 from tidegate.base.units import format_seconds
+from tidegate.model.reasons import deciding
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,7 @@ def print_preview(preview: Preview) -> None:
     for pool in preview.pools:
         came = "" if pool.wanted_now in (None, pool.wanted) else f"{pool.wanted_now} -> "
         pending = f", {pool.pending} of them pending" if pool.pending else ""
-        why = f"  ({clean(pool.reasons[0].text)})" if pool.reasons else ""
+        why = f"  ({clean(deciding(pool.reasons, pool.wanted))})" if pool.reasons else ""
         typer.echo(f"  {pool.service}/{pool.pool}: {came}{pool.wanted}{pending}{why}")
     if preview.actions:
         typer.echo("\nFirst steps")

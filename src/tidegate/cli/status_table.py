@@ -12,6 +12,7 @@ from rich.text import Text
 from tidegate.base.units import format_bytes, format_seconds
 from tidegate.cli.output import clean
 from tidegate.cli.upgrades import sentence
+from tidegate.model.reasons import deciding
 from tidegate.model.status import ClusterStatus, PoolStatus, ReplicaStatus, Status
 
 _STATE_STYLES = {"ready": "green", "starting": "cyan", "preparing": "cyan", "draining": "yellow", "gone": "dim"}
@@ -65,7 +66,7 @@ def _pools(pools: Iterable[PoolStatus]) -> Table:
             _ms(pool.service_ms_mean),
             _ms(pool.wait_ms_mean),
             "-" if pool.in_time_ratio is None else f"{100 * pool.in_time_ratio:.4g}%",
-            Text(clean(pool.reasons[0].text) if pool.reasons else "no decision yet", style="dim"),
+            Text(clean(deciding(pool.reasons, pool.wanted)) or "no decision yet", style="dim"),
         )
     return table
 

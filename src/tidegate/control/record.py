@@ -20,6 +20,7 @@ from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory
 from tidegate.model.observed import Observed, PoolLoad
 from tidegate.model.plan import Ejection, Mark, PoolPlan, RolloutStep, Tick, Transition
+from tidegate.model.reasons import deciding
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.store.codec import plain
 from tidegate.store.journal import Journal
@@ -138,7 +139,7 @@ class Recorder:
         if before is not None and (before.wanted, before.pending) == (plan.wanted, plan.pending):
             return
         self._said[plan.key] = plan
-        why = plan.reasons[0].text if plan.reasons else ""
+        why = deciding(plan.reasons, plan.wanted)
         came = f"{before.wanted} -> {plan.wanted}" if before else str(plan.wanted)
         pending = f", {plan.pending} of them pending" if plan.pending else ""
         self._entries.append(Entry(at, Kind.DECISION, plan.key.service, plan.key.pool, data=plain(plan)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from tidegate.control.decide import decide
 from tidegate.model.memory import Memory, PoolMemory
 from tidegate.model.plan import Tick
+from tidegate.model.reasons import deciding
 from tidegate.spec.resolve import PoolKey, Specs
 from tidegate.store.tape import Decision, Recorded, Stretch, in_short, read
 
@@ -159,7 +160,7 @@ def otherwise(steps: Iterable[Step], specs: Specs) -> dict[PoolKey, Otherwise]:
         for key in {**then, **now}:
             plan = now.get(key)
             was, would = then[key][0] if key in then else None, plan.wanted if plan else None
-            why = plan.reasons[0].text if plan and plan.reasons else ""
+            why = deciding(plan.reasons, plan.wanted) if plan else ""
             _add(found.setdefault(key, Otherwise(key)), seen.at, span_s, (was, would, why))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,3 +17,13 @@ class Reason:
     text: str
     wanted: int | None = None
     bound: str | None = None
+
+
+def deciding(reasons: Sequence[Reason], wanted: int) -> str:
+    """The sentence of the policy that asked for what came out, be it a limit; of the first one where none did.
+
+    >>> deciding((Reason("demand", "nothing is asked", 0), Reason("bounds", "minReplicas is 2", 2, "minReplicas")), 2)
+    'minReplicas is 2'
+    """
+    first = reasons[0].text if reasons else ""
+    return next((r.text for r in reasons if r.wanted == wanted and r.bound != "preview"), first)
