@@ -17,8 +17,8 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.admission import Admission
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.access import Access
-from tidegate.spec.resolve import PoolKey
 from tidegate.spec.requests import Route
+from tidegate.spec.resolve import PoolKey
 
 
 @asynccontextmanager
