@@ -198,6 +198,16 @@ def test_a_drained_cluster_stays_empty_after_a_restart_until_it_is_taken_back():
     assert world.memory.drained == {}
 
 
+def test_a_drained_cluster_keeps_its_replicas_while_there_is_no_room_elsewhere():
+    world = World(clusters=(cluster("a"), cluster("b", cpu=1)), wanted=4).ticks(until=8)
+    world.intents = (Intent("drain", "a", world.at),)
+    for _ in range(120):
+        world.tick()
+        assert len(world.serving) >= 4
+    assert {m.cluster for m in world.memory.replicas.values()} == {"a", "b"}
+    assert "no room for 1 cores and 512 MiB in a (drained), b" in " ".join(r.text for r in world.plan().reasons)
+
+
 def test_a_drain_of_a_replica_is_over_when_it_is_gone():
     world = two()
     name = world.serving[0]

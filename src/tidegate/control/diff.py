@@ -73,6 +73,6 @@ def _written(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(_written(v) for v in value)}]"
         case dict():
-            return f"{{{', '.join(f'{k}: {_written(v)}' for k, v in value.items())}}}"
+            return f"{{{', '.join(f'{k}: {_written(v)}' for k, v in value.items() if v is not None)}}}"
         case _:
             return str(value)

@@ -233,6 +233,8 @@ class Live:
         elif subject in self.observer.runtimes:
             count = sum(m.cluster == subject for m in self.memory.replicas.values())
             text = f"{count} replicas of cluster {subject} are replaced elsewhere, then drained."
+            if not any(c != subject and c not in self.memory.drained for c in self.observer.runtimes):
+                text = f"There is no other cluster: the {count} replicas of {subject} stay until there is one."
         else:
             raise NotFound(f"no replica or cluster is called {subject}. `tidegate status` lists them.")
         await self._wish("drain", subject, text)

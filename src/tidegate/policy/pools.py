@@ -194,6 +194,7 @@ def _pending_reason(work: Work, spec: PoolSpec, pending: int) -> tuple[Reason, .
     if not pending:
         return ()
     r = spec.resources
-    order = ", ".join(work.orders[spec.key]) or "no cluster"
+    names = (f"{c} (drained)" if c in work.drained else c for c in work.orders[spec.key])
+    order = ", ".join(names) or "no cluster"
     text = f"{pending} pending: no room for {r.cpu:g} cores and {r.memory / 2**20:g} MiB in {order}"
     return (Reason("placement", text, bound="capacity"),)

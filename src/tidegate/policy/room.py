@@ -77,8 +77,11 @@ def overflow(work: Work) -> None:
 
 
 def make(work: Work, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing], order: tuple[str, ...]) -> None:
-    """Let one old replica go first when there is no room to surge, rather than never finish a rollout."""
-    stale = [s for s in standing if s.stale]
+    """Let one old replica go first when there is no room to surge, rather than never finish a rollout.
+
+    Not one in a cluster that an operator drains: the room it leaves is no room for another one.
+    """
+    stale = [s for s in standing if s.stale and s.memory.cluster not in work.drained]
     under_way = any(not s.ready for s in standing) or any(m.state is DRAINING for _, m in work.mine(spec.key))
     pool = work.pools[spec.key]
     if wanted >= 2 and not under_way and rollout.may_crowd(spec, pool.rollout, wanted):

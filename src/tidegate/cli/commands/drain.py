@@ -25,7 +25,7 @@ def drain(
     """Take a replica or a cluster out of service.
 
     What it does is started elsewhere first; then its requests end, and it is stopped. A drained cluster stays empty,
-    also after a restart, until `tidegate undrain`.
+    also after a restart, until `tidegate undrain`. Replicas for which there is no room elsewhere stay and serve on.
     """
     from tidegate.cli.client import Client
 

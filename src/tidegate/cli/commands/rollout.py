@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ServiceArgument = Annotated[str, typer.Argument(help="The service.", autocompletion=complete_service)]
 
 _LOOK_S = 0.5
+_COUNTDOWN = re.compile(r"next try in \d+ s")
 _WISHES = {
     "pause": """Hold the upgrade.
 
@@ -69,9 +71,9 @@ def status(
             pools = _pools(service, state)
             plain = [_plain(p) for p in pools]
             text = json.dumps(plain) if as_json else "\n".join(sentence(p) for p in pools)
-            if text != said:
+            if (now := _COUNTDOWN.sub("", text)) != said:
                 typer.echo(text)
-            phases, said = {p.rollout.phase for p in pools if p.rollout}, text
+            phases, said = {p.rollout.phase for p in pools if p.rollout}, now
             if not watch or not phases & GOES_ON:
                 break
             time.sleep(_LOOK_S)
