@@ -66,6 +66,18 @@ def test_a_burst_is_answered_within_two_seconds():
     assert "more arrives than expected" in world.said
 
 
+def test_while_a_queue_stands_a_smaller_surprise_is_one_and_the_queue_is_worked_off():
+    calm, waiting = busy_pool(), busy_pool()
+    calm.obey = waiting.obey = False
+    for _ in range(4):  # 15/s were expected, 60 +- 8 in 4 s
+        calm.look(**served(20))
+        waiting.look(**served(20), queued=30)
+    assert "more arrives than expected" not in calm.said
+    assert "more arrives than expected" in waiting.said
+    assert "more to work off the queue" in waiting.said
+    assert waiting.last.wanted > calm.last.wanted
+
+
 def test_a_burst_does_not_order_the_same_capacity_twice():
     world = busy_pool()
     world.obey = False  # nothing gets ready
