@@ -188,9 +188,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=Path, help="folder of the traces (default: ../shared/traces/open)")
     parser.add_argument("--policies", default=f"{OURS},static,hpa,hpa-demand,kpa,cron-hpa,rayserve,skyserve")
-    parser.add_argument(
-        "--queues", default=f"{GATEWAY},{PLAIN}", help="the gateway's, which refuses, and a plain one"
-    )
+    parser.add_argument("--queues", default=f"{GATEWAY},{PLAIN}", help="the gateway's, which refuses, and a plain one")
     parser.add_argument("--startups", default="20,120,300", help="start-up times in seconds")
     parser.add_argument("--only", default="", help="names of traces, by comma")
     parser.add_argument("--quick", action="store_true", help="two days of each trace, start-up 120 s, tidegate and hpa")

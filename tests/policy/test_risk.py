@@ -72,8 +72,8 @@ def test_a_step_is_lost_by_the_small_margins_and_priced():
     assert not any(memory.lost)
     for i in range(3000, 3013):  # 40% more, seen at once, served a start-up time later
         memory = advance(memory, 210.0, 10.0 * i, 10.0, Outlook(21.0, 21.0, 0.3), NEEDS)
-    # 14 slots serve 17.5/s of 21/s for 130 s; 0.8 x 46.7 / 1.25 may wait (see `_refused`), the others are refused.
-    assert memory.lost[0] == pytest.approx(130 * 3.5 - 0.8 * 46.7 / 1.25, abs=0.1)
+    # 14 slots serve 17.5/s of 21/s for 130 s; 0.8 x 66.15 / 1.25 may wait (see `_refused`), the others are refused.
+    assert memory.lost[0] == pytest.approx(130 * 3.5 - 0.8 * 66.15 / 1.25, abs=0.1)
     assert memory.lost[len(MARGINS) - 1] < memory.lost[0]
     told = sentence(prices(replace(memory, seconds=DAY), NEEDS))
     assert told.startswith("99.95% ")

@@ -174,12 +174,11 @@ def usual_margin(startup_s: float) -> float:
 def _refused(queue: float, rate: float, needs: Needs) -> tuple[float, float]:
     """The queue after a bin in which one stood, and the requests refused in it.
 
-    The gateway lets as many wait as can still be in time: n of them with n m + 2 s sqrt(n) = 0.9 c (within - m - 2 s),
-    for c slots and service times of mean m and deviation s (`gateway.pace`). 14 slots, 0.8 s, 0.4 s, 5 s: 46. The pools
-    count arrivals in bins, and their service times do not vary. A queue grows as the variation of both together does
-    (Kingman 1961), so theirs is held against a room that is smaller by as much, and by a fifth more: 30.
+    The gateway lets as many wait as can still be in time: in a rush n of them with n m = 0.9 c (within - m), for c
+    slots and a service time of m (`gateway.pace`). 14 slots, 0.8 s, 5 s: 66. The pools count arrivals in bins, and
+    their service times do not vary. A queue grows as the variation of both together does (Kingman 1961), so theirs is
+    held against a room that is smaller by as much, and by a fifth more: 42.
     """
-    left_s = max(needs.mean_s, needs.within_s - needs.mean_s * (1.0 + 2.0 * needs.cv))
-    root = math.sqrt(needs.cv * needs.cv + ROOM_SHARE * rate * left_s) - needs.cv
-    gone = max(0.0, queue - SEEN_SHARE * root * root / (1.0 + needs.cv * needs.cv))
+    room = ROOM_SHARE * rate * max(needs.mean_s, needs.within_s - needs.mean_s)
+    gone = max(0.0, queue - SEEN_SHARE * room / (1.0 + needs.cv * needs.cv))
     return queue - gone, gone
