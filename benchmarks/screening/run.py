@@ -25,13 +25,17 @@ from PIL import Image
 
 from tidegate.gateway.binary import Binary, find
 from tidegate.gateway.screening import MediaLimits, fact_lines, load_lines, screen_lines
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.text import BUFFER_MARGIN
 
 JPEG_BYTES = 145_000
+# As the main proxy has it.
+BUFFER = GatewaySettings(Path()).small_body_bytes + BUFFER_MARGIN
 BOUNDARY = "----benchmark7MA4YWxk"
 
 PROXY = """
 global
-  tune.bufsize 16777216
+  tune.bufsize {buffer}
   nbthread 1
   {load}
 defaults
@@ -179,7 +183,7 @@ def measure(rounds: int, seconds: int, connections: int, only: str | None = None
             load = "\n  ".join(load_lines()) if on else ""
             lines = (*screen_lines(MediaLimits(pixels=64_000_000, kinds=("image",))), *fact_lines())
             screen = "\n  ".join(lines) if on else ""
-            config = PROXY.format(load=load, screen=screen, port=port, replica=replica)
+            config = PROXY.format(load=load, screen=screen, port=port, replica=replica, buffer=BUFFER)
             processes[mode] = stack.enter_context(haproxy(binary, folder, mode, config, port))
         scripts = {}
         for kind, (body, content_type) in sent.items():

@@ -3,46 +3,14 @@
 -- Every string below such a key counts, at any depth and however often the key stands there: a reader that takes the first
 -- of two equal keys and one that takes the last must not differ in what was looked at.
 
+local json = require("media.json")
+
 local urls = {}
 
 local MAX_DEPTH = 64
 local MAX_STRINGS = 200000
 local LONGEST_KEY = 512
 local LONGEST_URL = 4096
-local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
-
-local function unescape(text)
-  if not text:find("\\", 1, true) then
-    return text
-  end
-  text = text:gsub("\\u(%x%x%x%x)", function(hex)
-    local code = tonumber(hex, 16)
-    -- The marks for a backslash and a quote stay escaped, so that they do not escape what follows.
-    return code < 128 and (code == 0x5C and "\\\\" or string.char(code)) or "\xEF\xBF\xBD"
-  end)
-  return (text:gsub("\\(.)", function(c)
-    return ESCAPES[c] or c
-  end))
-end
-
--- The quote that ends the string beginning at `first`.
-local function closing_quote(data, first)
-  local at = first
-  while true do
-    local quote = data:find('"', at, true)
-    if not quote then
-      return nil
-    end
-    local slash = quote
-    while slash > first and data:byte(slash - 1) == 0x5C do
-      slash = slash - 1
-    end
-    if (quote - slash) % 2 == 0 then
-      return quote
-    end
-    at = quote + 1
-  end
-end
 
 -- The URL a wanted string holds, or nil; and whether it is one that may not be fetched.
 local function judged(text)
@@ -81,15 +49,15 @@ function urls.find(data, keys, most)
       return found, nil
     end
     strings = strings + 1
-    local close = strings <= MAX_STRINGS and closing_quote(data, open + 1)
+    local close = strings <= MAX_STRINGS and json.closing_quote(data, open + 1, math.huge)
     if not close then
       return found, strings > MAX_STRINGS and "media_too_complex" or "media_truncated"
     end
     local is_key = data:find("^%s*:", close + 1)
     if is_key then
-      key_wanted = close - open <= LONGEST_KEY and keys[unescape(data:sub(open + 1, close - 1))] or false
+      key_wanted = close - open <= LONGEST_KEY and keys[json.unescape(data:sub(open + 1, close - 1))] or false
     elseif wanted or key_wanted then
-      local url, refused = judged(unescape(data:sub(open + 1, math.min(close - 1, open + 8 * LONGEST_URL))))
+      local url, refused = judged(json.unescape(data:sub(open + 1, math.min(close - 1, open + 8 * LONGEST_URL))))
       if refused then
         return found, "media_url_refused"
       elseif url then

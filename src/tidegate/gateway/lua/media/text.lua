@@ -4,6 +4,7 @@ local source = require("media.source")
 local sniff = require("media.sniff")
 local base64 = require("media.base64")
 local facts = require("media.facts")
+local json = require("media.json")
 
 local text = {}
 
@@ -16,20 +17,6 @@ local SURELY_DATA = 1024
 -- Work in one document: quotes and separators looked at, values looked into. What lies behind that counts as unread.
 local MAX_MARKS = 500000
 local MAX_VALUES = 5000
-
-local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
-
-local function from_json(value)
-  if value:find("\\u", 1, true) then
-    value = value:gsub("\\u(%x%x%x%x)", function(hex)
-      local code = tonumber(hex, 16)
-      return code < 128 and string.char(code) or "?"
-    end)
-  end
-  return (value:gsub("\\(.)", function(c)
-    return ESCAPES[c] or c
-  end))
-end
 
 local function from_form(value, native)
   local decoded = native and native.url_decode and native.url_decode(value)
@@ -46,7 +33,7 @@ end
 
 -- How the values of a document are written: how to read them, and the mark that shows that they must be rewritten first.
 local function json_form()
-  return { unescape = from_json, mark = "\\", next_mark = 0, marks = MAX_MARKS, values = MAX_VALUES }
+  return { unescape = json.unescape, mark = "\\", next_mark = 0, marks = MAX_MARKS, values = MAX_VALUES }
 end
 
 local function url_form()
@@ -171,29 +158,6 @@ function text.part(media, data, first, last, native)
   media[#media + 1] = sniff.read(src) or unread("other", size)
 end
 
--- The quote that ends the string which begins at `first`; nil when there is none, false when it was not worth finding.
-local function closing_quote(data, first, form)
-  local at = first
-  while true do
-    form.marks = form.marks - 1
-    if form.marks < 0 then
-      return false
-    end
-    local quote = data:find('"', at, true)
-    if not quote then
-      return nil
-    end
-    local slash = quote
-    while slash > first and data:byte(slash - 1) == 0x5C do
-      slash = slash - 1
-    end
-    if (quote - slash) % 2 == 0 then
-      return quote
-    end
-    at = quote + 1
-  end
-end
-
 -- The rest of a document that holds too much to look at: one medium, judged by its bytes.
 local function rest(media, first, last)
   media[#media + 1] = unread("other", last - first + 1)
@@ -210,11 +174,12 @@ function text.json(media, data, first, last, native)
     if not open or open > last then
       return nil
     end
-    local close = closing_quote(data, open + 1, form)
-    if close == nil or close and close > last then
-      return "media_truncated"
-    elseif not close or form.values < 0 then
+    local close
+    close, form.marks = json.closing_quote(data, open + 1, form.marks)
+    if form.marks < 0 or close and close <= last and form.values < 0 then
       return rest(media, open, last)
+    elseif not close or close > last then
+      return "media_truncated"
     end
     if close - open > SHORTEST then
       add_value(media, data, open + 1, close - 1, form, native)
