@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
+from gateway.pki import authority, written
 from probes.servers import Web, reply
 from probes.targets import target
 from tidegate.model.observed import Verdict
@@ -14,6 +21,7 @@ from tidegate.probes.checks import Asked, Checks
 from tidegate.probes.scripts import Scripts
 from tidegate.probes.verdicts import Result
 from tidegate.spec.probes import Probe
+from tidegate.spec.tls import ReplicaTls
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
@@ -105,11 +113,9 @@ async def test_grpc_says_what_to_install_when_it_is_missing(monkeypatch):
     assert result.verdict is UNKNOWN and "pip install 'tidegate[grpc]'" in result.reason
 
 
-@pytest.mark.parametrize(
-    ("service", "verdict", "reason"),
-    [("", PASS, ""), ("sick", FAIL, "grpc: NOT_SERVING"), ("nobody", FAIL, "grpc: NOT_FOUND")],
-)
-async def test_grpc_health(service: str, verdict: Verdict, reason: str):
+@asynccontextmanager
+async def grpc_server(credentials: Any = None) -> AsyncIterator[int]:
+    """A server that is well as "" and not as "sick"; its port."""
     aio = pytest.importorskip("grpc.aio")
     health = pytest.importorskip("grpc_health.v1.health")
     from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -119,13 +125,46 @@ async def test_grpc_health(service: str, verdict: Verdict, reason: str):
     await servicer.set("sick", health_pb2.HealthCheckResponse.NOT_SERVING)
     server = aio.server()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    plain, secured = server.add_insecure_port, server.add_secure_port
+    port = secured("127.0.0.1:0", credentials) if credentials else plain("127.0.0.1:0")
     await server.start()
     try:
-        result = await look(f"127.0.0.1:{port}", grpc={"service": service}, timeout="5s")
+        yield port
     finally:
         await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("service", "verdict", "reason"),
+    [("", PASS, ""), ("sick", FAIL, "grpc: NOT_SERVING"), ("nobody", FAIL, "grpc: NOT_FOUND")],
+)
+async def test_grpc_health(service: str, verdict: Verdict, reason: str):
+    async with grpc_server() as port:
+        result = await look(f"127.0.0.1:{port}", grpc={"service": service}, timeout="5s")
     assert (result.verdict, result.reason) == (verdict, reason)
+
+
+async def test_grpc_speaks_to_a_replica_over_tls_as_the_gateway_does(tmp_path: Path):
+    grpcio = pytest.importorskip("grpc")
+    ours, other = trustme.CA(), trustme.CA()
+    server = written(tmp_path, ours.issue_cert("replica.internal"))
+    own = written(tmp_path, ours.issue_cert("gateway"), "own")
+    trusted, foreign = authority(tmp_path, ours), authority(tmp_path, other, "other")
+    pair = [(server.key.read_bytes(), server.certificate.read_bytes())]
+    credentials = grpcio.ssl_server_credentials(pair, trusted.read_bytes(), require_client_auth=True)
+    mutual = {"certificate": str(own.certificate), "key": str(own.key), "serverName": "replica.internal"}
+
+    async def looked(port: int, **tls: object) -> Result:
+        aimed = replace(target(f"127.0.0.1:{port}"), tls=ReplicaTls.model_validate(tls))
+        return await Checks(Scripts()).run(aimed, Probe(grpc=True, timeout="5s"), Asked("readiness"))
+
+    async with grpc_server(credentials) as port:
+        good = mutual | {"ca": str(trusted)}
+        assert (await looked(port, **good)).verdict is PASS
+        for tls in (good | {"ca": str(foreign)}, good | {"serverName": "else"}, {"ca": str(trusted)}):
+            assert (await looked(port, **tls)).verdict is FAIL
+        assert "No such file" in (await looked(port, ca=str(tmp_path / "none"))).reason
+        assert "name its authority in tls.ca" in (await looked(port, verify=False)).reason
 
 
 async def test_grpc_without_a_server():

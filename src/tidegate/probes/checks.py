@@ -80,7 +80,10 @@ class Checks:
         if check.httpGet is not None:
             return await _http(check.httpGet, host, int(own_port), target.tls)
         if check.grpc is not None:
-            return await grpc.check(f"{host}:{check.grpc.port or own_port}", check.grpc.service, check.timeoutSeconds)
+            # The port that requests go to is asked as the gateway asks it.
+            tls = target.tls if str(check.grpc.port or own_port) == own_port else None
+            port = check.grpc.port or own_port
+            return await grpc.check(f"{host}:{port}", check.grpc.service, check.timeoutSeconds, tls)
         if check.tcpSocket is not None:
             return await network.tcp(host, check.tcpSocket.port or int(own_port))
         raise AssertionError(f"a check of an unknown kind: {check!r}")
