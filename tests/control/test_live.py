@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tidegate.base.clock import ManualClock
-from tidegate.base.errors import SpecError, StoreError
+from tidegate.base.errors import ControlError, SpecError, StoreError
 from tidegate.control.act import Actor
 from tidegate.control.issuers import Issuers
 from tidegate.control.live import Live
@@ -274,6 +274,22 @@ async def test_a_remedy_script_is_run_by_the_prober_and_probes_know_the_traffic(
     assert fakes.prober.remedied == [name]
     assert fakes.live.observer.traffic.of(name)["in_flight"] == 0
     assert fakes.live.observer.traffic.of("nobody") == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "good", "bad"),
+    [
+        ("max_connections", "100000", ("0", "many", "-1", "1e5")),
+        ("connection_rate", "500", ("-1", "fast", "2000000")),
+        ("address_connection_rate", "50", ("-1", "0.5")),
+    ],
+)
+def test_limits_on_connections_come_from_the_environment(variable: str, good: str, bad: tuple[str, ...]):
+    name = f"TIDEGATE_{variable.upper()}"
+    assert getattr(Settings.from_env({name: good}), variable) == int(good)
+    for text in bad:
+        with pytest.raises(ControlError, match=f"{name} is '{text}', expected a number"):
+            Settings.from_env({name: text})
 
 
 def test_settings_come_from_the_environment_and_are_overridden_by_what_is_given():

@@ -162,6 +162,7 @@ def _gateway_settings(settings: Settings) -> GatewaySettings:
         management_port=settings.metrics_port,
         management_token="" if is_loopback(settings.management_host) else management_token(settings),
         tls=_tls(settings),
+        max_connections=settings.max_connections,
         connections_per_s=settings.connection_rate,
         connections_per_s_of_one=settings.address_connection_rate,
     )

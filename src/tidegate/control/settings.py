@@ -29,6 +29,7 @@ class Settings:
     there, and services of this machine call each other at `internal_port` on loopback. `tls_client_ca` lets only
     clients in whose certificate it has signed.
 
+    `max_connections` is lowered to what descriptors and memory allow (see `gateway.process`).
     `connection_rate` and `address_connection_rate` are new connections a second that the gateway accepts, from all and
     from one address; 0: no limit.
     """
@@ -48,6 +49,7 @@ class Settings:
     tls_key: tuple[Path, ...] = ()
     tls_client_ca: Path | None = None
     redirect_port: int | None = None
+    max_connections: int = 20_000
     connection_rate: int = 0
     address_connection_rate: int = 0
     internal_port: int = 8083
@@ -82,6 +84,13 @@ def _paths(text: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in text.split(os.pathsep))
 
 
+def _connections(text: str) -> int:
+    count = int(text)
+    if not 50 <= count <= 10_000_000:
+        raise ValueError
+    return count
+
+
 def _rate(text: str) -> int:
     rate = int(text)
     if not 0 <= rate <= 1_000_000:
@@ -103,6 +112,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "tls_key": _paths,
     "tls_client_ca": Path,
     "redirect_port": int,
+    "max_connections": _connections,
     "connection_rate": _rate,
     "address_connection_rate": _rate,
     "internal_port": int,
