@@ -12,13 +12,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway import access, answers, bodies, by_url, sharing, stand_in, strict, tokens, upstream
+from tidegate.gateway import access, answers, bodies, by_url, routes, sharing, stand_in, strict, tokens, upstream
 from tidegate.gateway.answers import http_error, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_sizes
 from tidegate.gateway.lines import LOG_FD, LOG_FORMAT
 from tidegate.gateway.names import (
-    POOLS_MAP,
     PUBLIC,
     ROOMS_MAP,
     TERMS_MAPS,
@@ -27,7 +26,6 @@ from tidegate.gateway.names import (
     balance,
     lane_name,
     number_servers,
-    pools_map,
     server_parameters,
 )
 from tidegate.gateway.pace import Terms, first_terms
@@ -40,8 +38,6 @@ from tidegate.model.admission import Admission
 from tidegate.model.snapshot import PoolRoute, ServiceRoute, Snapshot
 
 _HEALTHY = """status 200 content-type application/json string '{"status":"ok"}'"""
-
-HOSTS_MAP, PATHS_MAP, LIMITS_MAP, WILDCARDS_MAP = "hosts.map", "paths.map", "limits.map", "wildcards.map"
 
 
 def render(
@@ -93,7 +89,7 @@ def render(
     if access.any_guarded(snapshot):
         loose |= {n: access.map_text(e) for n, e in access.access_maps(admission or Admission()).items()}
     script = access.lua_table() + lua() if access.any_guarded(snapshot) else lua()
-    others = _maps(snapshot) | {"gateway.lua": script} | tokens.key_files(signed)
+    others = routes.maps(snapshot) | {"gateway.lua": script} | tokens.key_files(signed)
     return sealed(config, others, servers, loose)
 
 
@@ -180,7 +176,7 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield f"http-request return {_HEALTHY} if {{ path /.tidegate/healthz }}"
     yield f"http-request return {returned(answers.NO_SUCH_PATH)} if {{ path_beg /.tidegate/ }}"
     yield ""
-    yield from _routing()
+    yield from routes.lines()
     yield ""
     yield from access.access_lines(snapshot, token_keys)
     yield from sharing.class_lines(snapshot)
@@ -243,51 +239,6 @@ def _identity(settings: GatewaySettings) -> Iterator[str]:
     yield "http-after-response set-var(txn.refused) res.hdr(x-tidegate-refused)"
 
 
-def _routing() -> Iterator[str]:
-    """A slash is put behind the path so that /face matches the prefix /face/ and /facet does not."""
-    unknown = "!{ var(txn.service) -m found }"
-    yield "http-request set-var-fmt(txn.where) %[req.hdr(host),host_only,lower]%[path]/"
-    yield "http-request set-var(txn.service) var(txn.where),map_beg(hosts.map)"
-    yield f"http-request set-var(txn.service) var(txn.where),map_reg(wildcards.map) if {unknown}"
-    yield "http-request set-var-fmt(txn.where) %[path]/"
-    yield f"http-request set-var(txn.service) var(txn.where),map_beg(paths.map) if {unknown}"
-    yield f"http-request return {returned(answers.NO_SERVICE)} if {unknown}"
-
-
-def prefix_of(service: ServiceRoute) -> str:
-    """The path prefix without its last slash; a service that says neither host nor prefix is found at /NAME."""
-    route = service.route
-    if not route.hosts and not route.pathPrefix:
-        return f"/{service.service}"
-    return route.pathPrefix.rstrip("/")
-
-
-def _maps(snapshot: Snapshot) -> dict[str, str]:
-    hosts, paths, limits = [], [], []
-    for service in snapshot.services:
-        prefix = prefix_of(service)
-        hosts += [f"{host.lower()}{prefix}/ {service.service}" for host in service.route.hosts if host[0] != "*"]
-        paths += [] if service.route.hosts else [f"{prefix}/ {service.service}"]
-        limits.append(f"{service.service} {service.max_body_bytes}")
-    named = {HOSTS_MAP: hosts, PATHS_MAP: paths, LIMITS_MAP: limits}
-    maps = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in named.items()}
-    if access.any_guarded(snapshot):
-        maps[access.ACCESS_MAP] = access.access_map(snapshot)
-    return maps | {POOLS_MAP: pools_map(snapshot), WILDCARDS_MAP: _wildcards(snapshot)}
-
-
-def _wildcards(snapshot: Snapshot) -> str:
-    """`*.example.org` takes every name below it. The first expression that fits wins, so the longest comes first."""
-    found = []
-    for service in snapshot.services:
-        for host in service.route.hosts:
-            if host.startswith("*."):
-                prefix = prefix_of(service)
-                expression = f"^[^/]+{re.escape(host[1:].lower())}{re.escape(prefix)}/"
-                found.append((-len(prefix), -len(host), f"{expression} {service.service}\n"))
-    return "".join(line for *_, line in sorted(found))
-
-
 def _backend(
     service: ServiceRoute, pool: PoolRoute, order: str, settings: GatewaySettings, lanes: bool
 ) -> Iterator[str]:
@@ -308,7 +259,7 @@ def _backend(
     yield from sharing.room_lines(service, pool)
     yield f"http-request lua.wait_for_server {math.ceil(pool.start_wait_s * 1000)} if {{ nbsrv eq 0 }}"
     yield f"http-request return {returned(answers.NOT_STARTED)} if {{ nbsrv eq 0 }}"
-    prefix = prefix_of(service)
+    prefix = routes.prefix_of(service)
     if service.route.stripPrefix and prefix:
         yield f"http-request replace-path '^{re.escape(prefix)}/*(.*)$' '/\\1'"
     canary = pool.canary_of is not None
