@@ -189,9 +189,9 @@ class BalanceMemory:
 
 @dataclass(frozen=True, slots=True)
 class PoolMemory:
-    """What is kept for one pool. `startups_s` are its last measured start-up times per cluster, newest last;
-    `phases_s` the same replicas' phases, one tuple a replica in the order of `PHASES`. `remedies_wait`: more replicas
-    fail their liveness probe than may be under remedy at a time.
+    """What is kept for one pool. `startups_s` is a sample of its measured start-up times per cluster, thinner the older
+    they are; `phases_s` the phases of the last replicas, one tuple each in the order of `PHASES`. `remedies_wait`: more
+    replicas fail their liveness probe than may be under remedy at a time.
     """
 
     scale: ScaleMemory = ScaleMemory()

@@ -7,9 +7,10 @@ after 10 min without a crash (https://kubernetes.io/docs/concepts/workloads/pods
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
+from zlib import crc32
 
 from tidegate.model.lifecycle import ReplicaState, move
 from tidegate.model.memory import ReplicaMemory, Vacancy
@@ -19,6 +20,7 @@ FOUND = "found"  # the mark of a replica whose start nobody watched, so nothing 
 # The revision of replicas on fixed hosts, which somebody else runs: routed to, never started or stopped.
 STATIC = "static"
 STARTUP_GUESS_S = 10.0  # before a start-up was ever measured
+STARTUPS_KEPT = 100  # per pool and cluster
 START_GRACE_S = 10.0  # a replica that was just ordered may not be visible yet
 BACKOFF_FIRST_S = 10.0
 BACKOFF_MAX_S = 300.0
@@ -111,10 +113,39 @@ def backoff_s(restarts: int) -> float:
     return min(BACKOFF_FIRST_S * 2.0 ** min(restarts - 1, 10), BACKOFF_MAX_S)
 
 
-def startup_p95_s(measured: Mapping[str, tuple[float, ...]], default_s: float) -> float:
-    """p95 of measured start-up times over all clusters, the default before any."""
+def is_timed(name: str, replicas: int) -> bool:
+    """Whether this replica's start-up counts in a pool of so many: of more than `STARTUPS_KEPT` every nth does, by its
+    name, so that hundreds that start at once do not push all that was known before out of the sample.
+    """
+    return crc32(name.encode()) % (1 + replicas // STARTUPS_KEPT) == 0
+
+
+def startup_p95_s(
+    measured: Mapping[str, tuple[float, ...]], default_s: float, starting_ages_s: Sequence[float] = ()
+) -> float:
+    """p95 of start-up times over all clusters, the default before any was measured.
+
+    Of many that start at once the quickest arrive first, so those that still start count as well: each takes longer
+    than its present age (the product-limit estimate of Kaplan and Meier). Never more than the longest measured, so
+    that a replica that never starts does not make it grow.
+
+    >>> measured = {"here": (4.0, *(1.0,) * 20)}
+    >>> startup_p95_s(measured, 10.0), startup_p95_s(measured, 10.0, [2.0] * 20)
+    (1.0, 4.0)
+    """
     times = sorted(t for per_cluster in measured.values() for t in per_cluster)
-    return times[min(len(times) - 1, int(0.95 * len(times)))] if times else default_s
+    if not times:
+        return default_s
+    ages, younger, longer = sorted(starting_ages_s), 0, 1.0  # `longer` is the share that takes longer than `took`
+    if not ages:
+        return times[min(len(times) - 1, int(0.95 * len(times)))]
+    for before, took in enumerate(times):
+        while younger < len(ages) and ages[younger] < took:
+            younger += 1
+        longer *= 1.0 - 1.0 / (len(times) - before + len(ages) - younger)
+        if longer < 0.05 - 1e-9:
+            return took
+    return times[-1]
 
 
 def _moved(memory: ReplicaMemory, cause: str, at: float, detail: str = "") -> ReplicaMemory:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import replace
+from zlib import crc32
 
 from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import ReplicaMemory
@@ -13,7 +15,7 @@ from tidegate.policy.work import Work
 
 DRAINING, READY = ReplicaState.DRAINING, ReplicaState.READY
 
-STARTUPS_KEPT = 20
+PHASES_KEPT = 20
 
 
 def advance(work: Work) -> None:
@@ -31,7 +33,7 @@ def advance(work: Work) -> None:
         work.replicas[name] = _noted(work, name, step.memory, seen)
         work.leave(memory.key, step.vacancy)
         if memory.ready_at is None and step.memory.ready_at is not None:
-            _measured(work, step.memory)
+            _measured(work, name, step.memory)
             work.refusals.pop(memory.cluster, None)
 
 
@@ -43,15 +45,21 @@ def _noted(work: Work, name: str, memory: ReplicaMemory, seen: ReplicaSeen | Non
     work.marks += passed
     pool = work.pools.get(memory.key)
     if after.phases_s != memory.phases_s and pool is not None:
-        work.pools[memory.key] = replace(pool, phases_s=(*pool.phases_s, after.phases_s)[-STARTUPS_KEPT:])
+        work.pools[memory.key] = replace(pool, phases_s=(*pool.phases_s, after.phases_s)[-PHASES_KEPT:])
     elif after.state is READY and after.ready_at == work.observed.at:
         work.wake.append(work.observed.at)  # one more look at once: it may be in the balancer by then
     return after
 
 
-def _measured(work: Work, memory: ReplicaMemory) -> None:
+def _measured(work: Work, name: str, memory: ReplicaMemory) -> None:
+    """Add its start-up time to the sample; in a full one it takes the place of any other, whichever its name gives."""
     pool = work.pools.get(memory.key)
     if pool is None or memory.ready_at is None or lifecycle.FOUND in memory.marks:
         return
-    times = (*pool.startups_s.get(memory.cluster, ()), memory.ready_at - memory.created_at)[-STARTUPS_KEPT:]
-    work.pools[memory.key] = replace(pool, startups_s={**pool.startups_s, memory.cluster: times})
+    if not lifecycle.is_timed(name, len(work.names.get(memory.key, ()))):
+        return
+    times = sorted(pool.startups_s.get(memory.cluster, ()))
+    if len(times) >= lifecycle.STARTUPS_KEPT:
+        del times[(crc32(name.encode()) >> 16) % len(times)]
+    bisect.insort(times, memory.ready_at - memory.created_at)
+    work.pools[memory.key] = replace(pool, startups_s={**pool.startups_s, memory.cluster: tuple(times)})
