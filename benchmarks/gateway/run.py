@@ -87,7 +87,7 @@ def replicas(ports: list[int]) -> str:
     return f"global\n  maxconn 4000\n  nbthread 1\n  tune.bufsize 1048576\n{DEFAULTS}frontend replicas\n{binds}{rules}"
 
 
-RETRIES = "  retries 4\n  option redispatch 1\n  retry-on conn-failure empty-response junk-response 0rtt-rejected 503\n"
+RETRIES = "  retries 6\n  option redispatch 1\n  retry-on conn-failure empty-response junk-response 0rtt-rejected 503\n"
 
 
 def plain(port: int, ports: list[int], buffer: int, retries: str = "") -> str:
