@@ -97,6 +97,23 @@ def test_times_are_taken_apart():
     assert meter.take()["face.default"].in_time == 0
 
 
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ({"Tw": 1800, "Ta": 2300}, 1),  # half a second of work after a wait of 1.8 s
+        ({"Tw": 300, "Ta": 2900}, 0),  # the replica alone took longer than promised
+        ({"Tw": 1000, "Ta": 1900}, 0),  # in time
+        ({"Tw": -1, "Ta": 2300, "termination": "CQ--", "status": -1, "server": "<NOSRV>"}, 1),  # left while it waited
+        ({"Tw": -1, "Ta": 700, "termination": "CQ--", "status": -1, "server": "<NOSRV>"}, 0),  # left of its own accord
+    ],
+)
+def test_late_because_of_the_queue(ends: dict[str, object], expected: int):
+    meter = Meter()
+    meter.promises_ms = {"face.default": 2000.0}
+    feed(meter, Lines(), line(**ends))
+    assert meter.take()["face.default"].waited_in_vain == expected
+
+
 def test_counts_are_of_one_interval():
     meter, lines = Meter(), Lines()
     feed(meter, lines, line() + line(status=500) + line(termination="CH--", status=-1))

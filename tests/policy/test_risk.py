@@ -10,13 +10,16 @@ from tidegate.policy.price import prices, sentence
 from tidegate.policy.risk import (
     CANDIDATES,
     MARGINS,
+    MOST_WORSE,
     POOLS,
     USUAL_MARGIN,
+    Felt,
     Needs,
     advance,
     choose,
     first_risk,
     usual_margin,
+    worse_than_foreseen,
 )
 from tidegate.policy.tracking import Outlook
 
@@ -58,6 +61,28 @@ def test_what_was_overspent_is_made_good_and_what_was_saved_may_be_spent():
     by_margin = [day * 0.5**i for i in range(len(CANDIDATES))]
     margins = [chosen(DAY, [*by_margin, spent * day])[0] for spent in (0.0, 0.33, 0.39)]
     assert margins == [0.5, 0.75, 1.5]
+
+
+def test_what_was_really_lost_counts_when_it_is_more_than_was_foreseen():
+    day = 15 * DAY * 0.0005
+    lost = [*(day * 0.5**i for i in range(len(CANDIDATES))), 0.1 * day]
+    cost = [c * 7 * DAY for c in COST]
+
+    def margin(felt: float) -> float:
+        real = Felt(felt * day, 0.1 * day)
+        return CANDIDATES[choose(lost, cost, 15 * DAY, DAY, 0.0005, 120.0, real)][0]
+
+    assert margin(0.0) == margin(0.1) == chosen(DAY, lost)[0], "less than was foreseen changes nothing"
+    margins = [margin(felt) for felt in (0.1, 0.2, 0.3, 0.4)]
+    assert margins == sorted(margins)
+    assert margins[-1] > margins[0]
+
+
+def test_a_real_loss_is_held_against_what_is_believed_and_bounded():
+    assert worse_than_foreseen(Felt(120.0, 20.0), 38.0) == pytest.approx(158 / 58)
+    assert worse_than_foreseen(Felt(0.0, 20.0), 38.0) == 1.0
+    assert worse_than_foreseen(Felt(1e9, 0.0), 38.0) == MOST_WORSE
+    assert worse_than_foreseen(Felt(0.0, 0.0), 0.0) == 1.0
 
 
 def test_a_floor_is_kept_where_no_margin_is_enough():

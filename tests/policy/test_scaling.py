@@ -185,3 +185,18 @@ def test_a_service_that_jumps_faster_than_it_starts_is_told_its_prices():
     assert "price: this service jumps faster than it starts: 99.95%" in world.said
     assert "times the busy replicas" in world.said
     assert "spare on average" in world.said
+
+
+def test_what_the_margin_lost_is_felt_and_what_a_bound_lost_is_not():
+    def felt(most: int, ready: int | None = None) -> float:
+        world = PoolWorld(pool(scaling={"maxReplicas": most}), ready=4)
+        busy = {"arrivals": 8, "finished": 8, "in_time": 7, "service_s_sum": 4.0, "service_s2_sum": 2.0}
+        world.until(300, **busy)
+        world.obey, world.ready = ready is None, world.ready if ready is None else ready
+        before = world.memory.risk.felt
+        world.look(1.0, **busy, refused=3, waited_in_vain=1)
+        return round(world.memory.risk.felt - before, 3)
+
+    assert felt(100) == 4.0
+    assert felt(3) == 0.0, "maxReplicas kept it small"
+    assert felt(100, ready=1) == 0.0, "what was ordered is not there"

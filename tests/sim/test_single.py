@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sim.pools import pool_spec
+from tidegate.model.observed import PoolLoad
+from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.sim.baselines.fixed import Planned, Static
 from tidegate.sim.baselines.hpa import Hpa
 from tidegate.sim.requests import Requests, ServiceTime
@@ -73,6 +75,22 @@ def test_in_an_overload_the_gateway_refuses_some_where_a_plain_queue_makes_all_l
     assert gateway.refused == pytest.approx(300 * 2, abs=3 * 1800**0.5), "6/s come, 4/s are served"
     assert gateway.success == pytest.approx(1 - gateway.refused / gateway.arrivals, abs=0.01), "all others are in time"
     assert plain.success < gateway.success - 0.1
+
+
+@pytest.mark.parametrize(("patience_s", "late"), [(5.0, True), (60.0, True), (1.5, False)])
+def test_those_whom_the_queue_makes_late_are_told_from_those_who_leave_early(patience_s: float, late: bool):
+    seen: list[PoolLoad] = []
+
+    def watch(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
+        seen.extend([inp.load] if inp.load else [])
+        return Static(2)(inp, memory)
+
+    how = Play(until_s=600, initial=2, patience_s=patience_s, plain_queue=True)
+    out = play(pool_spec(within_s=5.0), steady(3.0, 600), watch, how)
+    vain = sum(load.waited_in_vain for load in seen)
+    lost = out.gave_up + out.finished - out.in_time
+    assert lost > 100
+    assert vain == (pytest.approx(lost, rel=0.05) if late else 0)
 
 
 def test_the_same_seed_gives_the_same_run_compiled_or_not():

@@ -103,6 +103,7 @@ def _load(rows: list[BackendRow], arrivals: int, tally: Tally, at: float, interv
         service_s_sum=tally.service_s_sum,
         service_s2_sum=tally.service_s2_sum,
         wait_s_sum=tally.wait_s_sum,
+        waited_in_vain=tally.waited_in_vain,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Tally:
     service_s_sum: float = 0.0
     service_s2_sum: float = 0.0
     wait_s_sum: float = 0.0
+    waited_in_vain: int = 0
     servers: dict[str, ServerTally] = field(default_factory=dict)
 
     def server(self, name: str) -> ServerTally:
@@ -86,6 +88,7 @@ class Meter:
             self.viewings.passed(line.backend, line.media)
         if end is Outcome.GAVE_UP:
             tally.gave_up += 1
+            tally.waited_in_vain += self._in_vain(line)
         elif end is Outcome.REFUSED:
             tally.refused += 1
         elif end is Outcome.RETRIED:
@@ -93,6 +96,11 @@ class Meter:
             tally.server(line.server).failed += 1
         elif end is not Outcome.REJECTED:
             self._answered(tally, line)
+
+    def _in_vain(self, line: Line) -> bool:
+        """Whether the queue made it late: a replica's time alone would have kept the promise."""
+        promise_ms = self.promises_ms.get(line.backend, math.inf)
+        return line.answer_ms > promise_ms >= line.service_s * 1000
 
     def _stood_in(self, tally: Tally, line: Line) -> None:
         """The pool answered for its canary, and counts the request; if the canary was tried, it has failed it."""
@@ -122,6 +130,7 @@ class Meter:
         on_time = line.answer_ms <= self.promises_ms.get(line.backend, 0.0)
         tally.finished += 1
         tally.in_time += on_time and line.end is Outcome.ANSWERED
+        tally.waited_in_vain += self._in_vain(line)
         tally.service_s_sum += line.service_s
         tally.service_s2_sum += line.service_s * line.service_s
         replica.finished += 1

@@ -65,6 +65,8 @@ class PoolLoad:
     `service_s2_sum` are the sum and the sum of squares of the time replicas took for the `finished` requests, seconds;
     `wait_s_sum` of the time spent in the queue. `in_time` of the finished ones kept the promise. `failed` counts
     answers the service is to blame for (5xx, no answer); `gave_up` counts clients that left before an answer.
+    `waited_in_vain` of the finished ones and those that gave up were late because of the queue: the promise was over,
+    and the time on a replica alone would have kept it.
     """
 
     at: float
@@ -80,6 +82,7 @@ class PoolLoad:
     service_s_sum: float = 0.0
     service_s2_sum: float = 0.0
     wait_s_sum: float = 0.0
+    waited_in_vain: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ class RiskMemory:
 
     `lost` requests and `cost` replica seconds fade with the same time constant as `offered` requests and `seconds`.
     `peak` is the highest load expected (busy slots), fading. `backlog` requests wait now in the imagined pool, which
-    has `ready` replicas and `pending` ones (ready at, count).
+    has `ready` replicas and `pending` ones (ready at, count). `felt` requests were really lost for want of slots, and
+    `foreseen` ones by the last pool in the same time; both fade alike.
     """
 
     offered: float = 0.0
@@ -55,6 +56,8 @@ class RiskMemory:
     ready: tuple[int, ...] = ()
     pending: tuple[tuple[tuple[float, int], ...], ...] = ()
     chosen: int = 0
+    felt: float = 0.0
+    foreseen: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

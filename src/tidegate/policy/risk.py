@@ -5,7 +5,9 @@ takes the arrivals that were counted, and refuses those for whom the gateway wou
 time we know what each margin would have lost and cost on this service's own traffic, although only one was in use. The
 smallest margin that kept the promise is chosen, if at its pace of losses the promise is kept some hours from now, too:
 one more pool lives with the margins that were really in use, and what it lost is what has been spent of the promise's
-allowance. After a calm week a margin may be small; after a bad hour it has to be larger until that is made good. A new
+allowance. After a calm week a margin may be small; after a bad hour it has to be larger until that is made good. What
+the real pool lost is counted beside it: if that is more, because a queue works otherwise than imagined or arrivals come
+in rushes, all imagined losses are taken for as many times more. A new
 service begins with the usual experience: eight hours of traffic on the book, in which a margin of 1.5 standard
 deviations lost the planned part of what the promise allows, and each one less five times as much. Its own traffic soon
 outweighs them.
@@ -45,6 +47,7 @@ AHEAD_S = 4 * 3600.0  # what was saved of the allowance may be spent in this tim
 ROOM_SHARE = 0.9  # of the wait that would still be in time, which the gateway lets a request face
 SEEN_SHARE = 0.8  # of that room, which the imagined pools use up: a bin hides the peaks within it
 NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the forecast's, slots per root of busy slots
+MOST_WORSE = 10.0  # a real pool is taken to lose at most so many times what the imagined one does
 BROKEN_WEIGHT = 200.0  # a request lost beyond the promise weighs as much as serving 200
 
 
@@ -59,6 +62,16 @@ class Needs(NamedTuple):
     within_s: float
     success: float
     startup_s: float
+
+
+class Felt(NamedTuple):
+    """Requests lost for want of slots: by the real pool, and by the imagined one that lived with its margins."""
+
+    felt: float
+    foreseen: float
+
+
+NOTHING_FELT = Felt(0.0, 0.0)
 
 
 def slots(outlook: Outlook, margin: float, needs: Needs) -> float:
@@ -85,8 +98,13 @@ def first_risk() -> RiskMemory:
     return RiskMemory(0.0, 0.0, 0.0, nothing, nothing, nothing, none, (empty,) * n, MARGINS.index(USUAL_MARGIN))
 
 
-def advance(memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: Outlook, needs: Needs) -> RiskMemory:
-    """Let the imagined pools live through a bin of `dt` seconds that ends at `at`, then order for `outlook`."""
+def advance(
+    memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: Outlook, needs: Needs, *, lived: bool = False
+) -> RiskMemory:
+    """Let the imagined pools live through a bin of `dt` seconds that ends at `at`, then order for `outlook`.
+
+    `lived`: the real pool lived through it with the margin in use, so that what it lost can be held against the last.
+    """
     keep = math.exp(-dt / FADE_S)
     fresh = memory.seconds == 0.0
     per_replica = needs.concurrency * dt / needs.mean_s
@@ -117,9 +135,21 @@ def advance(memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: 
         ready.append(serving)
         pending.append(coming)
     offered, seconds = memory.offered * keep + arrivals, memory.seconds * keep + dt
-    chosen = choose(lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s)
+    felt = memory.felt * keep
+    foreseen = memory.foreseen * keep + (over if lived else 0.0)
+    chosen = choose(lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s, Felt(felt, foreseen))
     return RiskMemory(
-        offered, seconds, peak, tuple(lost), tuple(cost), tuple(backlog), tuple(ready), tuple(pending), chosen
+        offered=offered,
+        seconds=seconds,
+        peak=peak,
+        lost=tuple(lost),
+        cost=tuple(cost),
+        backlog=tuple(backlog),
+        ready=tuple(ready),
+        pending=tuple(pending),
+        chosen=chosen,
+        felt=felt,
+        foreseen=foreseen,
     )
 
 
@@ -141,29 +171,44 @@ def _order(serving: int, coming: Coming, wanted: int, ready_at: float) -> tuple[
 
 
 def choose(
-    lost: Sequence[float], cost: Sequence[float], offered: float, seconds: float, allowed: float, startup_s: float
+    lost: Sequence[float],
+    cost: Sequence[float],
+    offered: float,
+    seconds: float,
+    allowed: float,
+    startup_s: float,
+    real: Felt = NOTHING_FELT,
 ) -> int:
     """The smallest margin whose losses keep the promise, its own and those of the margins in use before it.
 
-    `lost` and `cost` of the candidates, and last of the pool in use. Where no margin keeps the promise, the margin or
-    floor for which its cost and what it breaks weigh least together: 15 requests/s for a week are 9 million, and 900 of
-    them (0.01%) beyond the allowance weigh as much as 2% of the cost.
+    `lost` and `cost` of the candidates, and last of the pool in use; `real` is what that one lost in truth. Where no
+    margin keeps the promise, the margin or floor for which its cost and what it breaks weigh least together: 15
+    requests/s for a week are 9 million, and 900 of them (0.01%) beyond the allowance weigh as much as 2% of the cost.
     """
     rate = offered / max(seconds, 1.0)
     usual, coming = rate * USUAL_S, rate * AHEAD_S  # requests
     planned = allowed * RESERVE
     believed = usual * planned * FIVEFOLD ** usual_margin(startup_s)  # lost at margin 0
-    expected = [have + believed * share for have, share in zip(lost, _DECLINE, strict=False)]
+    worse = worse_than_foreseen(real, usual * planned)
+    expected = [have * worse + believed * share for have, share in zip(lost, _DECLINE, strict=False)]
     per_lost = coming / max(offered + usual, 1e-9)  # what a loss so far means for what is to come
-    left = planned * (offered + coming) - lost[-1]
+    left = planned * (offered + coming) - lost[-1] - max(0.0, real.felt - real.foreseen)
     most = min(allowed * (offered + usual), left / per_lost if per_lost else math.inf)
     for i, have in enumerate(expected):
         if have <= most * (1.0 + 1e-9):
             return i
-    expected.extend(lost[len(MARGINS) : len(CANDIDATES)])
+    expected.extend(have * worse for have in lost[len(MARGINS) : len(CANDIDATES)])
     per_request = BROKEN_WEIGHT * max(cost[0], 1e-9) / max(offered, 1e-9)
     budget = planned * (offered + usual)
     return min(range(len(CANDIDATES)), key=lambda i: cost[i] + per_request * max(0.0, expected[i] - budget))
+
+
+def worse_than_foreseen(real: Felt, believed: float) -> float:
+    """How many times more the real pool lost than the imagined one, 1 to 10; `believed` requests count on both sides.
+
+    120 requests lost where 20 were foreseen, 38 believed: (120 + 38) / (20 + 38) = 2.7.
+    """
+    return max(1.0, min(MOST_WORSE, (real.felt + believed) / max(1e-9, real.foreseen + believed)))
 
 
 def usual_margin(startup_s: float) -> float:

@@ -100,6 +100,9 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
     counted, bins = demand.take_in(memory.demand, load)
     chances = memory.risk if len(memory.risk.lost) == risk.POOLS else risk.first_risk()
     season, errors = memory.season, memory.errors
+    lived = _has_its_way(inp, memory)
+    if lived:
+        chances = replace(chances, felt=chances.felt + load.refused + load.waited_in_vain)
     gap = memory.load_at is None or load.at - load.interval_s > memory.load_at + STALE_S
     measured_s = (0.0 if gap else memory.measured_s) + load.interval_s
     if bins:
@@ -118,7 +121,13 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
                 ahead = _raised(inp, ahead, expected)
             ahead = recent_errors.widened(errors, ahead, unit)
             chances = risk.advance(
-                chances, done.rate * done.seconds, done.end, done.seconds, ahead, _with_spare(inp, needs, ahead)
+                chances,
+                done.rate * done.seconds,
+                done.end,
+                done.seconds,
+                ahead,
+                _with_spare(inp, needs, ahead),
+                lived=lived,
             )
     return ScaleMemory(
         wanted=memory.wanted,
@@ -131,6 +140,12 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
         risk=chances,
         stability=memory.stability,
     )
+
+
+def _has_its_way(inp: ScaleInput, memory: ScaleMemory) -> bool:
+    """Whether what was ordered is there or on its way, and no bound kept the order small: losses are the margin's."""
+    there = inp.ready + len(inp.starting_ages_s)
+    return memory.wanted is not None and memory.wanted <= there and memory.wanted < inp.spec.scaling.maxReplicas
 
 
 def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) -> tracking.Outlook:

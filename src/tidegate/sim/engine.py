@@ -102,7 +102,7 @@ class Pool:
         real, whole = self._state.real, self._state.whole
         real[kernel.NOW] = at
         real[kernel.PATIENCE], real[kernel.MAX_WAIT] = patience_s, max_wait_s
-        real[kernel.WITHIN] = min(within_s, patience_s)
+        real[kernel.WITHIN] = within_s
         whole[kernel.TRIES], whole[kernel.CANCEL] = tries, int(cancel_in_service)
         self._set_room()
 
@@ -264,6 +264,7 @@ class Pool:
             service_s_sum=float(real[kernel.SERVICE_SUM]),
             service_s2_sum=float(real[kernel.SERVICE_SQ]),
             wait_s_sum=float(real[kernel.WAIT_SUM]),
+            waited_in_vain=int(whole[kernel.IN_VAIN]),
             busy_slot_s=float(real[kernel.BUSY]) + in_flight * now,
             queued_s=float(real[kernel.QUEUED]) + queued * now,
             answer_s_sum=float(real[kernel.ANSWER_SUM]),

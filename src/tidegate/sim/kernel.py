@@ -50,7 +50,8 @@ GAVE_UP: Final = 15
 REFUSED: Final = 16
 RETRIED: Final = 17
 WAITED: Final = 18
-WHOLES: Final = 19
+IN_VAIN: Final = 19  # late because of the queue (`PoolLoad.waited_in_vain`)
+WHOLES: Final = 20
 
 # How far a request moves the turn of a replica of weight 1 (see `pop_free`).
 STRIDE: Final = 1 << 20
@@ -261,6 +262,7 @@ def purge(st: State, now: float) -> None:
             return
         if st.real[PATIENCE] <= st.real[MAX_WAIT]:
             st.whole[GAVE_UP] += 1
+            st.whole[IN_VAIN] += st.real[PATIENCE] >= st.real[WITHIN]
         else:
             st.whole[REFUSED] += 1
         if st.queue_tries[head] == 0:
@@ -292,6 +294,8 @@ def complete(st: State, slot: int, end: float) -> None:
     st.whole[IN_FLIGHT] -= 1
     st.real[BUSY] += end
     st.replica_busy[replica] -= 1
+    if answer > st.real[WITHIN] and taken <= st.real[WITHIN] <= st.real[PATIENCE]:
+        st.whole[IN_VAIN] += 1
     if left:
         st.whole[GAVE_UP] += 1
     else:
