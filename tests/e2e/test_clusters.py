@@ -60,7 +60,7 @@ def test_the_second_cluster_takes_what_the_first_has_no_room_for(tmp_path: Path)
 
 
 def test_after_every_process_of_a_cluster_was_killed_at_once_the_traffic_flows_on(tmp_path: Path):
-    """A request that was on it has six further tries: each dead one may break it, on more than one kept connection, and refuse it."""
+    """A request has six further tries: a dead one may break it on more than one kept connection, and refuse it."""
     with system(tmp_path, fixed(4), small("here", 2), small("there", 8)) as live:
         live.ready(4)
         with Clients(live.url + "/echo/?sleep=0.02") as clients:

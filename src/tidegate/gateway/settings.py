@@ -35,7 +35,7 @@ class GatewaySettings:
         seconds. 0: no limit.
     stop_grace_s: for running requests when the proxy is told to end.
     retries: further tries after the first one, each on another replica where there is one; connections that were
-        refused count, too: a replica that dies can break a request on each kept connection that it meets, and refuse it once.
+        refused count, too: a replica that dies can break a request on each kept connection, and then refuse it.
     resends: how often a large request that a replica broke is sent again; refused connections do not count here.
     small_body_bytes: bodies up to this stay in the main proxy; `lane_bytes` are the sizes of the lanes between it and
         the largest body any service takes (see `lanes`). A body above `largest_held_bytes` is passed on while it
