@@ -125,6 +125,20 @@ async def test_a_restart_has_the_last_keys_also_when_the_issuer_is_away(here: Be
         await here.until(idp.url, OLD, "Connect")
 
 
+async def test_keys_that_cannot_be_written_down_are_in_force_and_that_is_said(here: Bench):
+    here.folder.write_text("a file where the folder should be")
+    idp = Idp()
+    async with idp.listening(), here.running(idp.url):
+        told = await here.until(idp.url, OLD, "cannot be kept")
+        assert str(here.folder) in told.fault
+        here.folder.unlink()
+        await here.later(RETRY_S)
+        async with asyncio.timeout(5):
+            while here.issuers.known()[idp.url].fault:
+                await asyncio.sleep(0.005)
+    assert here.new()._kept(idp.url) == OLD
+
+
 async def test_where_there_never_was_a_key_that_is_said(here: Bench, monkeypatch: pytest.MonkeyPatch):
     mute, html, large = Idp(), Idp(), Idp()
     mute.silent, html.keys, large.keys = True, "<html>", " " * (issuers.MOST_BYTES + 1)

@@ -188,8 +188,8 @@ def test_a_service_that_jumps_faster_than_it_starts_is_told_its_prices():
 
 
 def test_what_the_margin_lost_is_felt_and_what_a_bound_lost_is_not():
-    def felt(most: int, ready: int | None = None) -> float:
-        world = PoolWorld(pool(scaling={"maxReplicas": most}), ready=4)
+    def felt(most: int, ready: int | None = None, **scaling: object) -> float:
+        world = PoolWorld(pool(scaling={"maxReplicas": most, **scaling}), ready=4)
         busy = {"arrivals": 8, "finished": 8, "in_time": 7, "service_s_sum": 4.0, "service_s2_sum": 2.0}
         world.until(300, **busy)
         world.obey, world.ready = ready is None, world.ready if ready is None else ready
@@ -199,4 +199,6 @@ def test_what_the_margin_lost_is_felt_and_what_a_bound_lost_is_not():
 
     assert felt(100) == 4.0
     assert felt(3) == 0.0, "maxReplicas kept it small"
+    always = {"from": "00:00", "to": "00:00", "timeZone": "UTC", "maxReplicas": 3}
+    assert felt(100, schedules=[always]) == 0.0, "a schedule kept it small"
     assert felt(100, ready=1) == 0.0, "what was ordered is not there"

@@ -90,9 +90,7 @@ class Issuers:
                 _, fault = read_keys(text, algorithm, url)
                 if fault:
                     raise OSError(fault)
-            now = KeySet(text)
-            if text != before.document:
-                self._keep(url, text)
+            now = KeySet(text, self._keep(url, text))
         except OSError as error:
             now = KeySet(before.document, before.fault or self._sentence(url, str(error), bool(before.document)))
         if place in self._wanted:
@@ -113,12 +111,22 @@ class Issuers:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def _keep(self, url: str, text: str) -> None:
+    def _keep(self, url: str, text: str) -> str:
+        """Write them down; what is wrong when that fails. They are in force all the same."""
+        if text == self._kept(url):
+            return ""
         file = self._file(url)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = file.with_suffix(".new")
-        draft.write_text(text, "utf-8")
-        draft.replace(file)
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.write_text(text, "utf-8")
+            draft.replace(file)
+        except OSError as error:
+            return (
+                f"keys of tokens at {url} are in force, but cannot be kept at {file} ({error.strerror or error}); "
+                "after a restart they would have to be fetched before anybody is let in. It is tried again every 10 s"
+            )
+        return ""
 
     def _file(self, url: str) -> Path:
         return self.folder / f"{hashlib.blake2b(url.encode(), digest_size=12).hexdigest()}.json"

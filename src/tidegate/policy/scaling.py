@@ -144,8 +144,10 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
 
 def _has_its_way(inp: ScaleInput, memory: ScaleMemory) -> bool:
     """Whether what was ordered is there or on its way, and no bound kept the order small: losses are the margin's."""
-    there = inp.ready + len(inp.starting_ages_s)
-    return memory.wanted is not None and memory.wanted <= there and memory.wanted < inp.spec.scaling.maxReplicas
+    there, limits = inp.ready + len(inp.starting_ages_s), inp.spec.scaling
+    ceiling = schedule.bounds(limits.schedules, inp.at, inp.startup_s).ceiling
+    most = limits.maxReplicas if ceiling is None else min(ceiling, limits.maxReplicas)
+    return memory.wanted is not None and memory.wanted <= there and memory.wanted < most
 
 
 def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) -> tracking.Outlook:
