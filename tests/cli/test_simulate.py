@@ -63,6 +63,7 @@ def test_a_run_is_told_in_words(manifest):
     assert re.search(r"promise +kept: \d+\.\d{3}% in time, 99\.000% within 5 s promised", out)
     assert re.search(r"replicas +\d", out)
     assert "cost" in out
+    assert re.search(r"ocr/large: no requests, \d\.\d replica-hours", out)
 
 
 def test_json_is_repeatable_by_its_seed(manifest):

@@ -57,6 +57,7 @@ def test_gaps_are_marked_and_joined_by_a_line(tmp_path):
         pytest.param("0,1\n10,-4\n", "row 2 has -4", id="negative"),
         pytest.param("0,1\n10,nan\n", "finite number", id="not a number"),
         pytest.param("0,1\n10,x\n", "line 2", id="not a row"),
+        pytest.param("hello world\nfoo\n", "line 2 is 'foo'", id="no rows at all"),
         pytest.param("0,0\n10,0\n", "nothing to simulate", id="all zero"),
         pytest.param("# bin_seconds=10\n0,1\n10,1\n500,1\n", "no rows", id="mostly gaps"),
         pytest.param("0,1\n1,90000000000\n", "Check the unit", id="absurd"),

@@ -24,6 +24,9 @@ def show(runs: Sequence[Run]) -> None:
     out = console()
     priced = any(r.result.cost for r in runs)
     for pool in runs[0].result.pools:
+        if not pool.total.arrivals:
+            out.print(f"[dim]{clean(str(pool.key))}: no requests, {pool.replica_hours:,.1f} replica-hours[/]")
+            continue
         table = Table(title=f"{clean(str(pool.key))} under {clean(runs[0].name)}", title_justify="left", box=None)
         table.add_column("", style="dim")
         table.add_column("")

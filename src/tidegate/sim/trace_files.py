@@ -84,7 +84,7 @@ def _lines(head: str, rest: Iterable[str]) -> Iterator[str]:
 def _csv(name: str, text: str) -> Trace:
     times: list[float] = []
     counts: list[float] = []
-    bin_s = start = None
+    bin_s = start = header = None
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
             if found := _BIN.search(line):
@@ -98,8 +98,9 @@ def _csv(name: str, text: str) -> Trace:
         try:
             time, count = float(row[0]), float(row[1])
         except (ValueError, IndexError):
-            if not times:
-                continue  # the header
+            if header is None and not times:
+                header = line
+                continue
             raise TraceError(f"{name}: line {number} is {line[:60]!r}, expected `seconds,requests`.") from None
         times.append(time)
         counts.append(count)
