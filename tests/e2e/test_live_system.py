@@ -52,6 +52,17 @@ def test_a_replica_killed_in_mid_request_costs_no_answer(live: System):
     live.ready(2)
 
 
+def test_a_load_from_the_command_line_is_counted_by_pool(live: System):
+    told = json.loads(
+        live.run("bench", "echo", "--trace", "constant:mean=20,length=2s", "--path", "?sleep=0.01", "--json").stdout
+    )
+    (seen,) = told["pools"]
+    assert seen["pool"] == "echo/default"
+    assert seen["codes"] == {"200": told["sent"]}
+    assert set(seen["replicas"]) <= {r.id for r in live.pool().replicas}
+    assert told["sent"] > 0
+
+
 def test_killing_the_control_process_leaves_traffic_flowing_and_the_next_start_adopts(live: System):
     pids = {r.id: r.address for r in live.pool().replicas}
     with Clients(live.url + "/echo/?sleep=0.02") as clients:

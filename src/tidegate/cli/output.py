@@ -142,6 +142,15 @@ def since_when(text: str, now: float) -> float:
         raise UnitError(message) from None
 
 
+def percent(share: float) -> str:
+    """Rounded down, so that nothing below a promise reads as if it kept it.
+
+    >>> percent(0.99949999)
+    '99.949%'
+    """
+    return f"{int(share * 100_000 + 1e-9) / 1000:.3f}%"
+
+
 @contextmanager
 def until_interrupted() -> Iterator[None]:
     """Ctrl-C is the usual end of following something, and so is a reader that closes the pipe (`| head`)."""

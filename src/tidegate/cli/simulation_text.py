@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from tidegate.base.units import format_seconds
-from tidegate.cli.output import clean, console
+from tidegate.cli.output import clean, console, percent
 from tidegate.cli.simulate import Asked, CannotSimulate, command_line
 from tidegate.sim import page, shapes
 from tidegate.sim.histogram import Histogram
@@ -87,15 +87,6 @@ def _comparison(runs: Sequence[Run], priced: bool) -> Table:
         ]
         table.add_row(*row, *([f"{r.cost:,.2f}"] if priced else []))
     return table
-
-
-def percent(share: float) -> str:
-    """Rounded down, so that nothing below a promise reads as if it kept it.
-
-    >>> percent(0.99949999)
-    '99.949%'
-    """
-    return f"{int(share * 100_000 + 1e-9) / 1000:.3f}%"
 
 
 def as_json(runs: Sequence[Run]) -> str:

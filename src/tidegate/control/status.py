@@ -153,6 +153,8 @@ class _View:
             service_ms_mean=_ratio(1000 * load.service_s_sum, load.finished) if load else None,
             wait_ms_mean=_ratio(1000 * load.wait_s_sum, load.finished) if load else None,
             in_time_ratio=_ratio(load.in_time, load.finished + load.failed) if load else None,
+            within_s=spec.promise.within,
+            promised_ratio=spec.promise.success,
             reasons=plan.reasons,
             replicas=tuple(self._replica(n, m) for n, m in sorted(self._by_pool.get(spec.key, ()))),
             rollout=self._rollout(spec.key, plan.wanted),

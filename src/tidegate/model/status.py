@@ -81,7 +81,8 @@ class PoolStatus:
     """One pool: what is wanted, how far it is, its load, and why.
 
     `starting` counts starting and preparing replicas; `pending` of the `wanted` ones fit nowhere; `slots` is how many
-    requests the ready replicas can work on at a time. `reasons` are those of the last decision, the deciding one first.
+    requests the ready replicas can work on at a time. `promised_ratio` of the requests are to be answered within
+    `within_s`. `reasons` are those of the last decision, the deciding one first.
     `weights` say which share of the requests each cluster is to get, and why.
     `phases` are those of the last starts, in order, with all of a start as the last one.
     """
@@ -101,6 +102,8 @@ class PoolStatus:
     service_ms_mean: float | None = None
     wait_ms_mean: float | None = None
     in_time_ratio: float | None = None
+    within_s: float | None = None
+    promised_ratio: float | None = None
     reasons: tuple[Reason, ...] = ()
     replicas: tuple[ReplicaStatus, ...] = ()
     rollout: RolloutStatus | None = None
