@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.base.quick import quick
 from tidegate.base.times import Times
 from tidegate.model.lifecycle import ReplicaState, RolloutPhase
 from tidegate.model.scaling import ScaleMemory
 from tidegate.spec.resolve import PoolKey
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReplicaMemory:
     """The lifecycle of one replica: its state, since when, and what is kept for its successor.
@@ -83,6 +85,7 @@ class RolloutRecord:
     reason: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RolloutMemory:
     """How far a pool is on its way from revision `stable` to revision `target`.
@@ -125,6 +128,7 @@ class RolloutMemory:
     wave_most: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Recent:
     """Answers of the last seconds, fading: counts, and the sum of service times without the network's way, seconds."""
@@ -143,6 +147,7 @@ class Recent:
         return self.service_s / self.finished if self.finished else 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReplicaHealth:
     """How a replica does beside its peers.
@@ -158,6 +163,7 @@ class ReplicaHealth:
     well_since: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClusterHealth:
     """How a cluster's replicas of one pool do beside those elsewhere.
@@ -172,6 +178,7 @@ class ClusterHealth:
     sick: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BalanceMemory:
     """What the balancing of one pool remembers.
@@ -187,6 +194,7 @@ class BalanceMemory:
     squares_s2: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PoolMemory:
     """What is kept for one pool. `startups_s` is a sample of its measured start-up times per cluster, thinner the older
@@ -231,6 +239,7 @@ class Refusal:
     rest_s: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered. `replicas` by id; `addresses` holds the last address each was seen at.

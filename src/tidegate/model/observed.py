@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tidegate.base.quick import quick
 from tidegate.base.times import Times
 from tidegate.model.admission import AdmissionSeen
 from tidegate.model.media import MediaCounts
@@ -25,6 +26,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReplicaSeen:
     """The facts about one replica as its runtime and its probes report them.
@@ -57,6 +59,7 @@ class ReplicaSeen:
     ending: tuple[tuple[str, float], ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
     """What the gateway measured for one pool over the `interval_s` that ends at `at`.
@@ -85,6 +88,7 @@ class PoolLoad:
     waited_in_vain: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClusterSeen:
     """A cluster that answered. `capacity` and `used` are amounts per resource name (see `Resources.amounts`).
@@ -98,6 +102,7 @@ class ClusterSeen:
     detail: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ServerSeen:
     """A replica as the gateway has it: `draining` or not, `up` by the gateway's own judgement, requests on it now.
@@ -132,6 +137,7 @@ class CertificateSeen:
     in_force: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GatewaySeen:
     """The gateway: the version of the snapshot it has taken over, and its servers by replica id.
@@ -162,6 +168,7 @@ class Intent:
     at: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Everything a tick knows; `at` (epoch seconds) is the only "now" there is."""

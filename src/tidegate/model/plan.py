@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.base.quick import quick
 from tidegate.model.actions import Action
 from tidegate.model.memory import Memory
 from tidegate.model.reasons import Reason
@@ -12,6 +13,7 @@ from tidegate.model.snapshot import Snapshot
 from tidegate.spec.resolve import PoolKey
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClusterWeight:
     """The share of a pool's requests that a cluster is to get, and the three parts it is made of.
@@ -42,6 +44,7 @@ class Ejection:
     at: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
     """What is wanted of one pool and how far it is.
@@ -124,6 +127,7 @@ class RolloutStep:
     at: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tick:
     """The answer of `policy.tick`: the plan, the way there, what to remember, what changed, when to look again."""

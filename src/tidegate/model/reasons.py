@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tidegate.base.quick import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Reason:
     """`topic` is the policy that speaks (demand, promise, schedule, forecast, rate limit, placement, rollout, ...).

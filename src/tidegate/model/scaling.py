@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tidegate.base.quick import quick
 from tidegate.model.observed import PoolLoad
 from tidegate.model.reasons import Reason
 from tidegate.spec.resolve import PoolSpec
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StabilityMemory:
     """What stabilisation and rate policies need: (epoch seconds, replicas) pairs.
@@ -23,6 +25,7 @@ class StabilityMemory:
     changes: tuple[tuple[float, int], ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Beliefs:
     """What one filter of the bank believes of the arrival rate: its weight, the level (requests/s), the slope
@@ -36,6 +39,7 @@ class Beliefs:
     p_slope: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RiskMemory:
     """What each candidate margin would have lost and cost so far, had it been the one in use; one entry a margin, and a
@@ -60,6 +64,7 @@ class RiskMemory:
     foreseen: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ErrorMemory:
     """How far forecasts of late were off: `square` is the fading mean square (see `recent_errors`).
@@ -71,6 +76,7 @@ class ErrorMemory:
     square: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SeasonMemory:
     """The usual rate of each half hour of the week (requests/s, negative: never seen), and how well it foretells.
@@ -90,6 +96,7 @@ class SeasonMemory:
     trend_error: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DemandMemory:
     """Arrivals counted in bins, what is believed of their rate, and the service times seen.
@@ -107,6 +114,7 @@ class DemandMemory:
     bank: tuple[Beliefs, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ScaleMemory:
     """What the scaling policy remembers of one pool from tick to tick.
@@ -140,6 +148,7 @@ class ScaleMemory:
         )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ScaleInput:
     """What the scaling policy knows of one pool at `at`.
@@ -156,6 +165,7 @@ class ScaleInput:
     startup_s: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ScaleResult:
     """`wanted` replicas in all; `look_again_at` when something is known to change by itself."""

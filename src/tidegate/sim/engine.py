@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from tidegate.base.quick import quick
 from tidegate.base.times import Times
 from tidegate.model.observed import PoolLoad
 from tidegate.sim import kernel
@@ -36,6 +37,7 @@ from tidegate.sim.requests import BUFFER, Requests
 DEFAULT_QUEUE_PER_SLOT = 1_000_000_000
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class IntervalStats(PoolLoad):
     """What a gateway measures of an interval, and what only a simulator sees.

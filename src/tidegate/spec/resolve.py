@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import core_schema
 
@@ -25,9 +25,8 @@ from tidegate.spec.tenant import Tenant
 DEFAULT_POOL = "default"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PoolKey:
-    """Names a pool: one size class of a service."""
+class PoolKey(NamedTuple):
+    """Names a pool: one size class of a service. A tuple, since it is looked up dozens of times a tick and pool."""
 
     service: str
     pool: str = DEFAULT_POOL
