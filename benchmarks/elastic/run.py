@@ -3,7 +3,8 @@
     python benchmarks/elastic/run.py [--seconds 90] [--json]
 
 Arrivals are Poisson with a rate that follows a half sine from 0 to `--peak` times what one replica can take. Prints
-what was sent and answered, and the replicas every five seconds. Needs the test dependencies.
+what was sent and answered, the replicas every five seconds, and how long after it was found ready a new replica got its
+first request (the rate decides about that, too: at 60 requests/s one comes every 17 ms). Needs the test dependencies.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     times_s: list[float] = field(default_factory=list)
     replicas: list[tuple[float, int, int]] = field(default_factory=list)
+    first_s: dict[str, float] = field(default_factory=dict)  # by replica: when its first request began, epoch seconds
 
     def quantile_ms(self, q: float) -> float:
         times = sorted(self.times_s)
@@ -48,6 +50,9 @@ async def send(client: httpx.AsyncClient, url: str, tally: Tally) -> None:
         answer = await client.get(url)
         tally.outcomes[str(answer.status_code)] += 1
         tally.times_s.append(time.perf_counter() - begun)
+        began_s = time.time() - SERVICE_S
+        replica = answer.headers.get("x-tidegate-replica", "")
+        tally.first_s[replica] = min(began_s, tally.first_s.get(replica, math.inf))
     except httpx.HTTPError as error:
         tally.outcomes[type(error).__name__] += 1
 
@@ -90,6 +95,14 @@ async def measure(live: System, seconds: float, peak: float, seed: int) -> Tally
     return tally
 
 
+def until_traffic_ms(live: System, tally: Tally) -> list[float]:
+    """Of each replica that became ready under load: from that transition to its first request, in order."""
+    events = [json.loads(line) for line in live.run("events", "--json").stdout.splitlines()]
+    ready = {e["subject"]: e["at"] for e in events if e["kind"] == "transition" and "-> ready" in e["text"]}
+    initial = min(ready, key=ready.__getitem__)
+    return sorted(1000 * (tally.first_s[r] - at) for r, at in ready.items() if r != initial and r in tally.first_s)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=90)
@@ -104,6 +117,7 @@ def main() -> int:
         live.ready(1)
         tally = asyncio.run(measure(live, args.seconds, args.peak, args.seed))
         back = live.pool().ready
+        traffic_ms = until_traffic_ms(live, tally)
     sent = sum(tally.outcomes.values())
     result = {
         "sent": sent,
@@ -115,6 +129,7 @@ def main() -> int:
         "within_2s": sum(t <= 2 for t in tally.times_s) / max(1, sent),
         "p50_ms": round(tally.quantile_ms(0.5)),
         "p99_ms": round(tally.quantile_ms(0.99)),
+        "ready_to_traffic_ms": [round(ms) for ms in traffic_ms],
     }
     if args.json:
         print(json.dumps(result))
