@@ -8,6 +8,7 @@ import math
 import statistics
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +32,8 @@ class Gateway(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.codes: list[int] = []
+        self.drip = False  # answers come a byte at a time and do not end
+        self.over = threading.Event()
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
 
 
@@ -38,6 +41,14 @@ class Handler(BaseHTTPRequestHandler):
     server: Gateway
 
     def answer(self) -> None:
+        if self.server.drip:
+            self.send_response(200)
+            self.send_header("content-length", "1000000")
+            self.end_headers()
+            with suppress(OSError):  # until the client is gone
+                while not self.server.over.wait(0.05):
+                    self.wfile.write(b".")
+            return
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.server.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         code = self.server.codes.pop() if self.server.codes else 200
@@ -62,6 +73,7 @@ def gateway() -> Iterator[Gateway]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
+        server.over.set()
         server.shutdown()
         thread.join()
 
@@ -101,10 +113,24 @@ def test_a_broken_promise_is_said_and_fails_when_strict(state: Path, gateway: Ga
 
 
 def test_a_wrong_request_is_the_clients_fault_and_no_broken_promise(state: Path, gateway: Gateway):
-    gateway.codes = [415] * 100
+    gateway.codes = [415] * 3
     done = bench(state, "--strict")
     assert done.exit_code == 0
-    assert "refused as wrong (415)" in done.stderr
+    assert "3 requests were refused as wrong (415)" in done.stderr
+
+
+def test_where_every_request_was_wrong_nothing_was_measured_and_strict_fails(state: Path, gateway: Gateway):
+    gateway.codes = [404] * 100
+    done = bench(state, "--strict")
+    assert done.exit_code == 1
+    assert "nothing was measured" in done.stderr
+
+
+def test_an_answer_that_does_not_end_is_given_up(state: Path, gateway: Gateway):
+    gateway.drip = True
+    told = json.loads(bench(state, "--timeout", "300ms", "--json").stdout)
+    assert told["pools"][-1]["codes"] == {"TimeoutError": told["sent"]}
+    assert not told["kept"]
 
 
 def test_bodies_are_taken_by_lot_and_named_by_their_kind(state: Path, gateway: Gateway, tmp_path: Path):
@@ -144,7 +170,13 @@ def test_a_gateway_that_is_gone_is_counted(state: Path, gateway: Gateway):
         pytest.param(("--body", "nowhere.jpg"), "nowhere.jpg: No such file", id="no file"),
         pytest.param(("--part", "portrait"), "expected NAME=FILE", id="part"),
         pytest.param(("--header", "portrait"), "expected NAME: VALUE", id="header"),
+        pytest.param(("--header", "x y: 1"), "expected NAME: VALUE", id="name of a header"),
+        pytest.param(("--header", "x: \N{SNOWMAN}"), "cannot be sent", id="value of a header"),
+        pytest.param(("--method", "GET /"), "expected a word", id="method"),
+        pytest.param(("--path", "a\nb"), "cannot be sent", id="path"),
         pytest.param(("--timeout", "soon"), '--timeout: got "soon"', id="timeout"),
+        pytest.param(("--timeout", "0s"), "above 0", id="no time"),
+        pytest.param(("--from", "soon"), '--from: got "soon"', id="from"),
         pytest.param(("--scale", "-1"), "finite number above 0", id="scale"),
         pytest.param(("--body", "a", "--part", "a=b"), "do not go together", id="both"),
     ],

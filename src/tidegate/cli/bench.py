@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import mimetypes
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +19,16 @@ from pathlib import Path
 
 import httpx
 
-from tidegate.base.errors import ControlError, TidegateError, UnitError
+from tidegate.base.errors import ControlError, TidegateError
 from tidegate.base.streams import stream
-from tidegate.base.units import parse_seconds
+from tidegate.cli import loads
 from tidegate.cli.bench_result import PoolTally, Result
 from tidegate.cli.client import Client
+from tidegate.cli.options import parse_header
 from tidegate.sim import trace_files
 from tidegate.sim.requests import Requests, ServiceTime
 from tidegate.sim.trace import Trace
+from tidegate.spec.requests import HEADER_PATTERN
 
 MOST_OPEN = 4000  # unanswered requests; beyond them descriptors run out, and what is due is counted as not sent
 CLIENTS_FAULT = range(400, 500)
@@ -59,8 +62,10 @@ def play(asked: Asked, state: Path) -> Result:
     Raises:
         TidegateError: nothing runs, there is no such service, or trace, files or options cannot be used.
     """
-    trace = _trace(asked)
-    timeout_s = _seconds("--timeout", asked.timeout)
+    trace = loads.cut(trace_files.read(asked.trace), asked.begin, asked.until, asked.scale)
+    timeout_s = loads.seconds(asked.timeout, "--timeout")
+    if not 0 < timeout_s < math.inf:
+        raise CannotBench(f"--timeout is {asked.timeout}; give a time above 0.")
     with Client(state) as client:
         status = client.status()
         found = [s for s in status.services if s.name == asked.service]
@@ -95,7 +100,7 @@ class _Run:
         began = loop.time()
         try:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=MOST_OPEN)
-            async with httpx.AsyncClient(limits=limits, timeout=self.timeout_s) as http, asyncio.TaskGroup() as group:
+            async with httpx.AsyncClient(limits=limits, timeout=None) as http, asyncio.TaskGroup() as group:
                 await self._send(trace, http, group)
         finally:
             watcher.cancel()
@@ -128,8 +133,9 @@ class _Run:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            answer = await http.send(request)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self.timeout_s):  # httpx has limits of its own for each part of a request only
+                answer = await http.send(request)
+        except (httpx.HTTPError, TimeoutError) as error:
             self._tally("").count(type(error).__name__).lost += 1
             return
         finally:
@@ -168,49 +174,35 @@ def arrivals(trace: Trace, seed: int) -> Iterator[float]:
         drawn.index = drawn.count
 
 
-def _trace(asked: Asked) -> Trace:
-    trace = trace_files.read(asked.trace)
-    if asked.begin is not None or asked.until is not None:
-        first = _seconds("--from", asked.begin) if asked.begin else 0.0
-        trace = trace.between(first, _seconds("--until", asked.until) if asked.until else trace.length_s)
-    return trace.scaled(asked.scale) if asked.scale != 1 else trace
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        return parse_seconds(text)
-    except UnitError as error:
-        raise UnitError(f"{option}: {error}") from None
-
-
 def _requests(asked: Asked, url: str) -> list[httpx.Request]:
-    """One ready-made request per body."""
+    """One ready-made request per body.
+
+    Raises:
+        CannotBench: they cannot be made or sent; the message says why.
+        BadParameter: a header is none.
+    """
     if not url:
         raise CannotBench(f"{asked.service} has no address: the gateway is not up. `tidegate status` says why.")
     if asked.bodies and asked.parts:
         raise CannotBench("--body and --part do not go together. Give whole bodies or parts.")
-    headers = dict(_header(line) for line in asked.headers)
-    url += asked.path.lstrip("/")
+    headers = dict(map(parse_header, asked.headers))
     method = asked.method or ("POST" if asked.bodies or asked.parts else "GET")
-    if asked.parts:
-        files = [(name, (path.name, _read(path))) for name, path in map(_part, asked.parts)]
-        made = [httpx.Request(method, url, headers=headers, files=files)]
-    else:
-        made = []
-        for path in asked.bodies:
-            kind = {"content-type": mimetypes.guess_type(path.name)[0] or "application/octet-stream"}
-            made.append(httpx.Request(method, url, headers=kind | headers, content=_read(path)))
-        made = made or [httpx.Request(method, url, headers=headers)]
-    for request in made:
-        request.read()
-    return made
+    if not re.fullmatch(HEADER_PATTERN, method):  # methods and names of headers are both tokens (RFC 9110, 5.6.2)
+        raise CannotBench(f"--method: got {method!r}, expected a word such as PUT.")
+    files = [(name, (path.name, _read(path))) for name, path in map(_part, asked.parts)]
+    bodies = [(_kind(path), _read(path)) for path in asked.bodies]
+    try:
+        bare = httpx.Request(method, url + asked.path.lstrip("/"), headers=headers, files=files or None)
+        bare.read()
+        return [httpx.Request(method, bare.url, headers=kind | headers, content=body) for kind, body in bodies] or [
+            bare
+        ]
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        raise CannotBench(f"--path or --header cannot be sent: {error}.") from None
 
 
-def _header(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not name.strip():
-        raise CannotBench(f"--header: got {line!r}, expected NAME: VALUE.")
-    return name.strip().lower(), value.strip()
+def _kind(path: Path) -> dict[str, str]:
+    return {"content-type": mimetypes.guess_type(path.name)[0] or "application/octet-stream"}
 
 
 def _part(text: str) -> tuple[str, Path]:

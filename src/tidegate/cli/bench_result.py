@@ -92,8 +92,9 @@ class Result:
 
     @property
     def kept(self) -> bool:
-        """Every promise was kept, by requests that were really sent."""
-        return bool(self.sent) and not self.unsent and all(p.kept for p in self.pools.values())
+        """Every promise was kept, all that was due was sent, and not every request was a wrong one."""
+        tried = any(p.success is not None for p in self.pools.values())
+        return tried and not self.unsent and all(p.kept for p in self.pools.values())
 
 
 def show(result: Result, *, as_json: bool) -> None:
@@ -147,6 +148,8 @@ def _warnings(result: Result) -> list[str]:
                 f"{pool.faulty:,} requests were refused as wrong ({clean(codes)}); they count neither as kept nor as "
                 "broken. Look at --path, --body, --part and --header."
             )
+    if result.sent and all(p.success is None for p in result.pools.values()):
+        said.append("No request was one that the service could keep its promise to: nothing was measured.")
     return said
 
 

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tidegate.base.errors import TidegateError, TraceError
 from tidegate.base.units import format_seconds
 from tidegate.cli.client import Client
+from tidegate.cli.loads import seconds
 from tidegate.cli.report import NothingRecorded, open_journal
-from tidegate.cli.simulate import seconds, service_time
+from tidegate.cli.simulate import service_time
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory, PoolMemory
 from tidegate.policy import suggest as policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,20 @@ FilesOption = Annotated[list[str], typer.Option("--file", "-f", help=_FILES_HELP
 OptionalFilesOption = Annotated[list[str] | None, typer.Option("--file", "-f", help=_FILES_HELP)]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what follows until Ctrl-C.")]
 DEFAULT_STATE = Path(".tidegate")
+
+
+def parse_header(line: str) -> tuple[str, str]:
+    """Name, in small letters, and value of `NAME: VALUE`.
+
+    Raises:
+        BadParameter: it is no header.
+    """
+    from tidegate.spec.requests import HEADER_PATTERN
+
+    name, colon, value = line.partition(":")
+    if not colon or not re.fullmatch(HEADER_PATTERN, name.strip()) or not value.isprintable():
+        raise typer.BadParameter(f"got {line!r}, expected NAME: VALUE.", param_hint="--header")
+    return name.strip().lower(), value.strip()
 
 
 def complete_service(ctx: typer.Context, incomplete: str) -> list[str]:

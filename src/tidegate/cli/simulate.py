@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tidegate.base.errors import TidegateError
-from tidegate.base.units import format_seconds, parse_ratio, parse_seconds
+from tidegate.base.units import format_seconds, parse_ratio
+from tidegate.cli.loads import cut, is_number, seconds
 from tidegate.sim import baselines, clairvoyant, faults, trace_files
 from tidegate.sim.page import Run
 from tidegate.sim.requests import Requests, ServiceTime
@@ -104,7 +105,7 @@ def _loads(asked: Asked, specs: Specs) -> dict[PoolKey, Trace]:
         service, what = _named(text, services)
         if service is None and len(services) > 1:
             raise CannotSimulate(f"--trace {text}: which service? There are {', '.join(services)}: SERVICE=FILE.")
-        named[service or services[0]] = _cut(trace_files.read(what), asked)
+        named[service or services[0]] = cut(trace_files.read(what), asked.begin, asked.until, asked.scale)
     if not named:
         raise CannotSimulate("no --trace. Give a file, or a shape such as --trace sine:mean=20,length=1d.")
     shares = dict(_share(text, specs) for text in asked.shares)
@@ -118,13 +119,6 @@ def _loads(asked: Asked, specs: Specs) -> dict[PoolKey, Trace]:
         if part > 0:
             loads[pool.key] = trace.scaled(part) if part != 1 else trace
     return loads
-
-
-def _cut(trace: Trace, asked: Asked) -> Trace:
-    if asked.begin is not None or asked.until is not None:
-        first = seconds(asked.begin) if asked.begin else 0.0
-        trace = trace.between(first, seconds(asked.until) if asked.until else trace.length_s)
-    return trace.scaled(asked.scale) if asked.scale != 1 else trace
 
 
 def _named(text: str, names: Sequence[str]) -> tuple[str | None, str]:
@@ -172,8 +166,8 @@ def service_time(text: str) -> ServiceTime:
     if path.is_file():
         return _measured(path)
     mean, _, cv = text.partition(",")
-    made = ServiceTime(seconds(mean), float(cv) if _is_number(cv) else DEFAULT_CV)
-    if made.mean_s <= 0 or (cv and not _is_number(cv)):
+    made = ServiceTime(seconds(mean), float(cv) if is_number(cv) else DEFAULT_CV)
+    if made.mean_s <= 0 or (cv and not is_number(cv)):
         raise CannotSimulate(f"--service-time {text}: expected MEAN[,CV] such as 800ms,0.5, or a file of seconds.")
     return made
 
@@ -182,29 +176,16 @@ def _measured(path: Path) -> ServiceTime:
     """Seconds, one a line; a header and comments are skipped, of several columns the first that is a number counts."""
     lines = path.read_text().splitlines()
     rows = [line.split(",") for line in lines if line.strip() and not line.startswith("#")]
-    seconds = [next((float(c) for c in row if _is_number(c)), None) for row in rows]
+    seconds = [next((float(c) for c in row if is_number(c)), None) for row in rows]
     known = [s for s in seconds if s is not None]
     if not known or min(known) < 0:
         raise CannotSimulate(f"--service-time {path}: holds no seconds >= 0, one a line.")
     return ServiceTime.empirical(known)
 
 
-def seconds(text: str) -> float:
-    """A duration; a bare number is seconds."""
-    return parse_seconds(float(text) if _is_number(text) else text)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _startup(text: str) -> Startup:
     mean, _, cv = text.partition(",")
-    if cv and not _is_number(cv):
+    if cv and not is_number(cv):
         raise CannotSimulate(f"--startup {text}: expected MEAN[,CV] such as 120s,0.2.")
     return Startup(seconds(mean), float(cv) if cv else 0.2)
 

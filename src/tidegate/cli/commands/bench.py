@@ -40,7 +40,9 @@ def bench(
     begin: Annotated[str | None, typer.Option("--from", help="Leave out what comes before this time of it.")] = None,
     until: Annotated[str | None, typer.Option(help="Leave out what comes after this time of it.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends at the same instants.")] = 1,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail when a promise is not kept.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail when a promise is not kept or nothing was measured.")
+    ] = False,
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:

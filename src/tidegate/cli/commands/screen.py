@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.options import DEFAULT_STATE, JsonOption, OptionalFilesOption, StateOption
+from tidegate.cli.options import DEFAULT_STATE, JsonOption, OptionalFilesOption, StateOption, parse_header
 
 if TYPE_CHECKING:
     from tidegate.gateway.tryout import Asked, Tried
@@ -102,12 +102,6 @@ def _asked(path: str, content_type: str | None, header: list[str]) -> Asked:
 
     from tidegate.gateway.tryout import STREAMED_FRONT_BYTES, Asked, held_bytes
 
-    headers = []
-    for line in header:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise typer.BadParameter(f"got {line!r}, expected NAME: VALUE.", param_hint="--header")
-        headers.append((name.strip().lower(), value.strip()))
     if path == "-":
         body = sys.stdin.buffer.read()
         size = len(body)
@@ -119,7 +113,7 @@ def _asked(path: str, content_type: str | None, header: list[str]) -> Asked:
         except OSError as error:
             raise typer.BadParameter(f"{path}: {error.strerror}.", param_hint="FILE") from None
     said = content_type if content_type is not None else mimetypes.guess_type(path)[0] or ""
-    return Asked(path, body, said, size, tuple(headers))
+    return Asked(path, body, said, size, tuple(map(parse_header, header)))
 
 
 def _print(found: tuple[Tried, ...]) -> None:
