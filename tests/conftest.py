@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,5 +17,6 @@ def rewrite_golden(request: pytest.FixtureRequest) -> bool:
 
 
 # The same examples at every run, so that a red run means a change and not a new guess; `--hypothesis-seed` explores.
-settings.register_profile("repeatable", derandomize=True)
+# No deadline: how long an example takes says something about the machine only.
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")

@@ -163,7 +163,7 @@ def full(folder: Path) -> dict[str, object]:
 def lost(folder: Path) -> dict[str, object]:
     """42 requests a second on 12 slots: 70%. At second 20 every process of the first cluster is killed."""
     with system(folder, halves(folder, 12), *clusters()) as live:
-        live.ready(12, within_s=40)
+        live.ready(12)
         run = Run(live, rate=lambda _: 42)
 
         def kill() -> None:
@@ -187,7 +187,7 @@ def lost(folder: Path) -> dict[str, object]:
 def cut(folder: Path) -> dict[str, object]:
     """The first cluster cannot be seen from second 15 to 35, and goes on serving."""
     with system(folder, halves(folder, 12), *clusters()) as live:
-        live.ready(12, within_s=40)
+        live.ready(12)
         run = Run(live, rate=lambda _: 42)
         before = {r.id for r in live.pool().replicas}
         off = lambda: live.faults.write_text(json.dumps({"here": {"cut": True}})) and None  # noqa: E731
@@ -203,7 +203,7 @@ def cut(folder: Path) -> dict[str, object]:
 def slow(folder: Path) -> dict[str, object]:
     """25 requests a second, 8 near and 8 far slots; from second 30 to 70 the near ones take three times as long."""
     with system(folder, halves(folder, 16), *clusters()) as live:
-        live.ready(16, within_s=60)
+        live.ready(16)
         run = Run(live, rate=lambda _: 25)
         file = folder / "echo.json"
         sick = lambda: file.write_text(json.dumps({i: {"times": 3} for i in run.ids("here")})) and None  # noqa: E731
@@ -221,7 +221,7 @@ def sick(folder: Path) -> dict[str, object]:
         place = folder / name.split()[0]
         place.mkdir()
         with system(place, echo(place, 6, 6), clusters()[0]) as live:
-            live.ready(6, within_s=40)
+            live.ready(6)
             run = Run(live, rate=lambda _: 20)
             victim = run.ids("here")[2]
             deed = lambda: (place / "echo.json").write_text(json.dumps({victim: fault})) and None  # noqa: B023, E731

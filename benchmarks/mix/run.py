@@ -140,9 +140,9 @@ def measure(a: argparse.Namespace) -> list[dict[str, object]]:
         with tempfile.TemporaryDirectory() as folder:
             room = cluster(capacity={"cpu": 4, "memory": "8Gi"})
             with system(Path(folder), manifest(screening), room) as live:
-                live.ready(2 if screening else 3, "face-fusion", 60)
+                live.ready(2 if screening else 3, "face-fusion")
                 if screening:
-                    live.wait(partial(large_ready, live), 60, "the large pool is ready")
+                    live.wait(partial(large_ready, live), "the large pool is ready")
                 tallies = asyncio.run(load(f"{live.url}/face-fusion/v1/fuse", a))
         for size, tally in tallies.items():
             within_s = SMALL_WITHIN_S if size == "small" else LARGE_WITHIN_S

@@ -15,7 +15,7 @@ from tidegate.cli.app import build_app
 from tidegate.web.server import Listen, serving
 from web.world import FakeControl
 
-START_WITHIN_S = 20
+START_WITHIN_S = 120
 
 
 def run(*arguments: str, input: str | None = None) -> Result:

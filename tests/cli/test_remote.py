@@ -33,7 +33,7 @@ def reachable(listen: Listen) -> Iterator[str]:
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     try:
-        assert started.wait(20)
+        assert started.wait(120)
         yield url[0]
     finally:
         over.set()

@@ -39,11 +39,14 @@ def order(name: str = "web-1", code: str = SLEEPER, **spec: Any) -> StartOrder:
     return StartOrder(name, pool(code, **spec))
 
 
-async def until(look: Callable[[], Awaitable[T]], true: Callable[[T], Any], within_s: float = 10.0) -> T:
+PATIENCE_S = 60.0
+
+
+async def until(look: Callable[[], Awaitable[T]], true: Callable[[T], Any]) -> T:
     """Look again and again until it is `true`; the deadline is generous, the usual wait some milliseconds."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + PATIENCE_S
     while not true(seen := await look()):
-        assert time.monotonic() < deadline, f"not within {within_s} s; last seen: {seen}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s; last seen: {seen}"
         await asyncio.sleep(0.005)
     return seen
 

@@ -23,6 +23,9 @@ from tidegate.spec.resolve import Specs
 OLD, NEW = (jwks(jwk(rsa.generate_private_key(65537, 2048))) for _ in range(2))
 
 
+PATIENCE_S = 60.0
+
+
 class Idp(Origin):
     """An issuer whose keys, status and delay can be set."""
 
@@ -32,7 +35,7 @@ class Idp(Origin):
 
     async def _say(self, _: str, writer: asyncio.StreamWriter) -> None:
         if self.silent:
-            await asyncio.sleep(30)
+            await asyncio.sleep(3600)
         writer.write(answer(self.status, self.keys.encode()))
 
     @property
@@ -80,7 +83,7 @@ class Bench:
         self.issuers._news.set()
 
     async def until(self, url: str, document: str, fault: str) -> KeySet:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := self.issuers.known()[url]).document != document or (fault not in found.fault):
                 await asyncio.sleep(0.005)
         assert bool(found.fault) == bool(fault)
@@ -133,7 +136,7 @@ async def test_keys_that_cannot_be_written_down_are_in_force_and_that_is_said(he
         assert str(here.folder) in told.fault
         here.folder.unlink()
         await here.later(RETRY_S)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while here.issuers.known()[idp.url].fault:
                 await asyncio.sleep(0.005)
     assert here.new()._kept(idp.url) == OLD

@@ -83,7 +83,7 @@ class Fakes:
         answer = asyncio.create_task(question)
         await asyncio.sleep(0)
         await self.steps(1)
-        return await asyncio.wait_for(answer, 5)
+        return await asyncio.wait_for(answer, 60)
 
     @property
     def said(self) -> list[str]:
@@ -91,7 +91,8 @@ class Fakes:
 
 
 @pytest.fixture
-def fakes(tmp_path: Path) -> Iterator[Fakes]:
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
+    monkeypatch.setattr("tidegate.control.observe.LOOK_S", 60.0)  # a machine that stands still hides nothing here
     clock = ManualClock(at=1000)
     runtime, gateway, prober = FakeRuntime(clock, "here"), FakeGateway(), FakeProber()
     observer = Observer(clock, {}, prober, gateway)

@@ -1,6 +1,7 @@
 """A small real service for tests: answers with who it is; can be slow, can die in the middle, can fail.
 
-GET /: {"replica", "pid", "version"}; ?sleep=S waits first. POST /: the length of the body. GET /die ends the process.
+GET /: {"replica", "pid", "version"}; ?sleep=S waits first, ?until=FILE until that is there. POST /: the length of the
+body. GET /die ends the process.
 START_S delays the port, FAIL_HEALTH=1 makes /healthz answer 500, ERRORS=0.05 makes that share of the other answers 500,
 SLOWER_S adds seconds to each, WRONG=1 makes `verify.py` find a wrong answer. ECHO_FAULTS names a JSON file, read at
 each request: by replica id {"times": how many times longer `sleep` is, "error": true for 500}.
@@ -54,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(
             float(query.get("sleep", ["0"])[0]) * float(wrong.get("times", 1)) + float(os.environ.get("SLOWER_S", "0"))
         )
+        while "until" in query and not os.path.exists(query["until"][0]):  # noqa: PTH110
+            time.sleep(0.01)
         body = {"replica": REPLICA, "pid": os.getpid(), "version": os.environ.get("VERSION", "1"), "got": got}
         body |= {"wrong": bool(os.environ.get("WRONG"))}
         text = json.dumps(body).encode()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from e2e.system import PATIENCE_S
+
 
 @dataclass
 class Clients:
@@ -30,10 +32,10 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for t in self._threads:
-            t.join(40)
+            t.join(PATIENCE_S)
 
     def _client(self) -> None:
-        with httpx.Client(timeout=30, headers=self.headers) as client:
+        with httpx.Client(timeout=PATIENCE_S, headers=self.headers) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.get(self.url)

@@ -6,12 +6,11 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import httpx
 import psutil
 import yaml
 
+from free_ports import free_ports
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.status import PoolStatus, Status, parse_status
 
@@ -42,18 +42,13 @@ def cluster(name: str = "here", **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "tidegate.dev/v1", "kind": "Cluster", "metadata": {"name": name}, "spec": body}
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [int(s.getsockname()[1]) for s in sockets]
+# The longest that a test waits for what will come. Machines stand still for seconds, so it is only ever reached by
+# what has gone wrong, and no test may depend on anything being faster.
+PATIENCE_S = 180.0
 
 
 class System:
     """Drives one control process in `folder`. Everything waits for conditions with a deadline."""
-
-    answers_within_s = 20.0
 
     def __init__(self, folder: Path, *manifests: dict[str, Any]) -> None:
         self.folder = folder
@@ -74,13 +69,13 @@ class System:
             self._command(*command), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._env()
         )
         log.close()
-        self.wait(lambda: self.status() is not None, self.answers_within_s, "the control process answers")
+        self.wait(lambda: self.status() is not None, "the control process answers")
         return self
 
     def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A `tidegate` command against this system."""
         done = subprocess.run(
-            self._command(*args), capture_output=True, text=True, env=self._env(), timeout=60, check=False
+            self._command(*args), capture_output=True, text=True, env=self._env(), timeout=PATIENCE_S, check=False
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -105,7 +100,7 @@ class System:
 
     def status(self) -> Status | None:
         try:
-            return parse_status(httpx.get(f"http://127.0.0.1:{self.page_port}/v1/status", timeout=5).content)
+            return parse_status(httpx.get(f"http://127.0.0.1:{self.page_port}/v1/status", timeout=PATIENCE_S).content)
         except httpx.HTTPError:
             return None
 
@@ -119,20 +114,20 @@ class System:
             found.extend(p for s in services if s.name == service for p in s.pools if p.pool == pool)
             return bool(found)
 
-        self.wait(there, 5, f"pool {service}/{pool}")
+        self.wait(there, f"pool {service}/{pool}")
         return found[0]
 
-    def ready(self, count: int, service: str = "echo", within_s: float = 20) -> System:
+    def ready(self, count: int, service: str = "echo") -> System:
         def reached() -> bool:
             status = self.status()
             pools = [p for s in status.services if s.name == service for p in s.pools] if status else []
             return bool(pools) and pools[-1].ready == count  # the default pool is the last one
 
-        self.wait(reached, within_s, f"{count} ready replicas of {service}")
+        self.wait(reached, f"{count} ready replicas of {service}")
         return self
 
     def get(self, path: str = "/echo/", **kwargs: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=kwargs.pop("timeout", 30), **kwargs)
+        return httpx.get(self.url + path, timeout=PATIENCE_S, **kwargs)
 
     def log(self) -> str:
         return (self.folder / "up.log").read_text(errors="replace")[-4000:]
@@ -151,17 +146,21 @@ class System:
                 continue
         return found
 
-    def wait(self, condition: Callable[[], object], within_s: float, what: str) -> None:
-        deadline = time.monotonic() + within_s
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if condition():
                 return
             if self.process is not None and self.process.poll() not in (None, 0):
                 raise AssertionError(f"the control process ended with {self.process.returncode}: {self.log()}")
             time.sleep(0.05)
-        now = self.status()
-        seen = json.dumps(str(now))[:3000]
-        raise AssertionError(f"not within {within_s} s: {what}\nstatus: {seen}\nlog: {self.log()}")
+        raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
+
+    def told(self) -> str:
+        """For who reads of a failure: the last events in order, what is so now, and the end of the log."""
+        events = self.run("events", "--since", "10m", check=False).stdout.splitlines()[-60:]
+        seen = json.dumps(str(self.status()))[:3000]
+        return "\n".join(["what happened:", *events, f"status: {seen}", f"log: {self.log()}"])
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -169,21 +168,20 @@ class System:
         """kill -9 of the control process alone."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
-    def interrupt(self, within_s: float = 30) -> int:
+    def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(within_s)
+        return self.process.wait(PATIENCE_S)
 
     def clean(self) -> None:
         if self.process is not None and self.process.poll() is None:
             try:
-                self.interrupt(20)
+                self.interrupt()
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
+                self.kill()
         for p in self.processes():
             p.kill()
         sockets = GatewaySettings(state_directory=self.state / "gateway").socket_folder
@@ -196,5 +194,8 @@ def system(folder: Path, *manifests: dict[str, Any]) -> Iterator[System]:
     it = System(folder, *manifests)
     try:
         yield it.up()
+    except Exception as fault:
+        fault.add_note(it.told())
+        raise
     finally:
         it.clean()

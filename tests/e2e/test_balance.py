@@ -20,14 +20,18 @@ def test_one_of_six_replicas_that_takes_ten_times_as_long_is_out_and_comes_back(
             return next(r.share_ratio for r in live.pool().replicas if r.id == sick)
 
         with Clients(live.url + "/echo/?sleep=0.03", count=4) as clients:
-            live.wait(lambda: clients.answered[sick] > 20, 20, "all of them answer")
+            live.wait(lambda: clients.answered[sick] > 20, "all of them answer")
             file.write_text(json.dumps({sick: {"times": 10}}))
-            live.wait(lambda: share() == 0, 30, "it gets nothing")
+            live.wait(lambda: share() == 0, "it gets nothing")
             before, sent = clients.answered[sick], clients.total
-            live.wait(lambda: clients.total > sent + 200, 20, "the others answer")
-            assert clients.answered[sick] - before <= 1, "what it had in hand"
+            live.wait(lambda: clients.total > sent + 200, "the others answer")
+            told = live.run("events", "--since", "5m").stdout
+            got = clients.answered[sick] - before
+            assert got <= 1 or "gets its share" in told or "gets fewer" in told.partition("gets no requests")[2], (
+                "what it had in hand, unless it was tried again meanwhile"
+            )
             file.write_text("{}")
-            live.wait(lambda: share() >= 0.2, 30, "it is tried again and gets more")
+            live.wait(lambda: share() >= 0.2, "it is tried again and gets more")
         assert clients.failures == [], clients.failures
         told = live.run("events", "--since", "5m").stdout
         assert "gets no requests" in told

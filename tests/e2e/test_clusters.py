@@ -48,7 +48,7 @@ def test_the_second_cluster_takes_what_the_first_has_no_room_for(tmp_path: Path)
             live.run("apply", "-f", str(live.manifests))
             live.ready(5)
             sent = clients.total
-            live.wait(lambda: clients.total > sent + 50, 20, "requests are answered")
+            live.wait(lambda: clients.total > sent + 50, "requests are answered")
         assert clients.failures == [], clients.failures
         assert counts(live) == {"here": 3, "there": 2}
         table = live.run("clusters").stdout
@@ -64,16 +64,16 @@ def test_after_every_process_of_a_cluster_was_killed_at_once_the_traffic_flows_o
     with system(tmp_path, fixed(4), small("here", 2), small("there", 8)) as live:
         live.ready(4)
         with Clients(live.url + "/echo/?sleep=0.02") as clients:
-            live.wait(lambda: clients.total > 50, 20, "requests are answered")
+            live.wait(lambda: clients.total > 50, "requests are answered")
             gone = {r.id for r in live.pool().replicas if r.cluster == "here"}
             pids = [p.pid for p in processes_of(live, "here")]
             for pid in pids:  # at once, as when a machine fails: nothing else between two of them
                 with contextlib.suppress(ProcessLookupError):  # some die with the one that watches over them
                     os.kill(pid, signal.SIGKILL)
-            live.wait(lambda: not gone & {r.id for r in live.pool().replicas}, 20, "the loss was noticed")
+            live.wait(lambda: not gone & {r.id for r in live.pool().replicas}, "the loss was noticed")
             live.ready(4)
             sent = clients.total
-            live.wait(lambda: clients.total > sent + 50, 20, "requests are answered")
+            live.wait(lambda: clients.total > sent + 50, "requests are answered")
         assert clients.failures == [], clients.failures
 
 
@@ -86,17 +86,17 @@ def test_a_cluster_whose_processes_hang_is_left_by_the_traffic_and_used_again_wh
         there = {r.id for r in live.pool().replicas if r.cluster == "there"}
         stopped = processes_of(live, "here")
         with Clients(live.url + "/echo/?sleep=0.02") as clients:
-            live.wait(lambda: clients.total > 50, 20, "requests are answered")
+            live.wait(lambda: clients.total > 50, "requests are answered")
             for p in stopped:
                 p.send_signal(signal.SIGSTOP)
             try:
                 seen = set(clients.answered) - there
                 sent = clients.total
-                live.wait(lambda: clients.total > sent + 50, 30, "the others answer")
+                live.wait(lambda: clients.total > sent + 50, "the others answer")
                 assert {r.id for r in live.pool().replicas if r.cluster == "here"}, "nothing is deleted for hanging"
             finally:
                 for p in stopped:
                     p.send_signal(signal.SIGCONT)
             again = {n: clients.answered[n] for n in seen}
-            live.wait(lambda: any(clients.answered[n] > again[n] for n in seen), 30, "the first cluster answers again")
+            live.wait(lambda: any(clients.answered[n] > again[n] for n in seen), "the first cluster answers again")
         assert clients.failures == [], clients.failures

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from e2e.load import Clients
-from e2e.system import System, cluster, free_ports, service, system
+from e2e.system import PATIENCE_S, System, cluster, service, system
+from free_ports import free_port
 
 
 @pytest.fixture
@@ -36,16 +37,18 @@ def test_a_replica_killed_in_mid_request_costs_no_answer(live: System):
     answers: list[httpx.Response] = []
 
     def send() -> None:
-        answers.append(httpx.post(live.url + "/echo/?sleep=2", content=body, timeout=60))
+        answers.append(httpx.post(live.url + f"/echo/?until={killed}", content=body, timeout=PATIENCE_S))
 
+    killed = live.folder / "killed"
     client = threading.Thread(target=send)
     client.start()
-    live.wait(lambda: any(r.in_flight for r in live.pool().replicas), 15, "the request is on a replica")
+    live.wait(lambda: any(r.in_flight for r in live.pool().replicas), "the request is on a replica")
     victim = next(r for r in live.pool().replicas if r.in_flight)
     for p in live.processes():
         if p.environ().get("TIDEGATE_REPLICA") == victim.id and "echo_service" in " ".join(p.cmdline()):
             p.kill()
-    client.join(60)
+    killed.touch()
+    client.join(PATIENCE_S)
     assert answers[0].status_code == 200
     assert answers[0].json()["got"] == len(body)
     assert answers[0].json()["replica"] != victim.id
@@ -69,10 +72,10 @@ def test_killing_the_control_process_leaves_traffic_flowing_and_the_next_start_a
         live.kill()
         sent = clients.total
         live.process = None
-        live.wait(lambda: clients.total > sent + 50, 20, "requests are answered without a control process")
+        live.wait(lambda: clients.total > sent + 50, "requests are answered without a control process")
         live.up().ready(2)
         again = clients.total
-        live.wait(lambda: clients.total > again + 50, 20, "requests are answered after adoption")
+        live.wait(lambda: clients.total > again + 50, "requests are answered after adoption")
     assert clients.failures == []
     now = {r.id: r.address for r in live.pool().replicas}
     assert pids.items() <= now.items(), "the replicas that ran were adopted, not replaced"
@@ -87,13 +90,13 @@ def test_apply_adds_changes_and_removes_services_without_a_failed_request(live: 
         assert live.get("/second/").status_code == 200
         live.write(service(scaling=two, env={"VERSION": "2"}), service("second"), cluster())
         live.run("apply", "-f", str(live.manifests))
-        live.wait(lambda: live.get().json()["version"] == "2", 30, "the new revision answers")
+        live.wait(lambda: live.get().json()["version"] == "2", "the new revision answers")
         revision = live.pool().revision
-        live.wait(lambda: {r.revision for r in live.pool().replicas} == {revision}, 40, "the old revision is gone")
+        live.wait(lambda: {r.revision for r in live.pool().replicas} == {revision}, "the old revision is gone")
         live.write(service(scaling=two, env={"VERSION": "2"}), cluster())
         live.run("apply", "-f", str(live.manifests), "--prune")
-        live.wait(lambda: live.get("/second/").status_code == 404, 20, "the removed service is gone")
-        live.wait(lambda: len(live.processes()) > 0, 5, "the first one still runs")
+        live.wait(lambda: live.get("/second/").status_code == 404, "the removed service is gone")
+        live.wait(lambda: len(live.processes()) > 0, "the first one still runs")
     assert clients.failures == []
     assert clients.total > 100
 
@@ -103,10 +106,10 @@ def test_a_request_starts_the_first_replica_and_idleness_stops_the_last(tmp_path
     scaling = {"minReplicas": 0, "maxReplicas": 2, "scaleToZeroAfterSeconds": 1, "behavior": quick}
     with system(tmp_path, service(scaling=scaling), cluster()) as live:
         assert live.pool().ready == 0
-        answer = live.get(timeout=40)
+        answer = live.get()
         assert answer.status_code == 200, answer.text
-        live.ready(0, within_s=60)
-        live.wait(lambda: live.pool().replicas == (), 20, "the last replica is gone")
+        live.ready(0)
+        live.wait(lambda: live.pool().replicas == (), "the last replica is gone")
 
 
 def test_what_does_not_fit_is_pending_and_said(tmp_path: Path):
@@ -121,7 +124,7 @@ def test_what_does_not_fit_is_pending_and_said(tmp_path: Path):
 def test_a_service_that_cannot_start_says_why_and_backs_off(tmp_path: Path):
     with system(tmp_path, service(command=["/no/such/program"]), service("echo2"), cluster()) as live:
         live.ready(1, "echo2")
-        live.wait(lambda: any(r.topic == "back-off" for r in live.pool().reasons), 20, "it backs off")
+        live.wait(lambda: any(r.topic == "back-off" for r in live.pool().reasons), "it backs off")
         told = live.run("explain", "echo", "--json")
         assert "/no/such/program" in told.stdout
 
@@ -143,12 +146,12 @@ def test_commands_tell_what_runs(live: System):
     assert "serving" in live.run("logs", "echo").stdout
     told = live.run("drain", replica).stdout
     assert replica in told
-    live.wait(lambda: replica not in {r.id for r in live.pool().replicas}, 30, "the drained replica is gone")
+    live.wait(lambda: replica not in {r.id for r in live.pool().replicas}, "the drained replica is gone")
     live.ready(2)
 
 
 def test_a_second_start_on_the_same_state_is_refused_with_a_sentence(live: System):
-    other = live.run("up", "-f", str(live.manifests), "--port", str(free_ports(1)[0]), check=False)
+    other = live.run("up", "-f", str(live.manifests), "--port", str(free_port()), check=False)
     assert other.returncode != 0
     assert "Traceback" not in other.stderr + other.stdout
     assert live.get().status_code == 200
@@ -157,5 +160,5 @@ def test_a_second_start_on_the_same_state_is_refused_with_a_sentence(live: Syste
 def test_sigterm_stops_everything_too(live: System):
     assert live.process is not None
     live.process.send_signal(signal.SIGTERM)
-    assert live.process.wait(30) == 0
+    assert live.process.wait(PATIENCE_S) == 0
     assert live.processes() == []

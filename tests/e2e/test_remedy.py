@@ -45,11 +45,11 @@ def test_a_remedy_script_heals_one_replica_and_the_one_it_cannot_heal_is_replace
         with Clients(live.url + "/echo/?sleep=0.02", count=2) as clients:
             full = tmp_path / f"full-{healed}"
             full.touch()
-            live.wait(lambda: not full.exists(), 20, "the script has emptied its cache")
-            live.wait(lambda: "passes again" in told(live, healed)[-1], 20, "its liveness passes again")
+            live.wait(lambda: not full.exists(), "the script has emptied its cache")
+            live.wait(lambda: "passes again" in told(live, healed)[-1], "its liveness passes again")
             (tmp_path / f"stuck-{lost}").touch()
             (tmp_path / f"full-{lost}").touch()
-            live.wait(lambda: lost not in {r.id for r in live.pool().replicas}, 40, "the other one is gone")
+            live.wait(lambda: lost not in {r.id for r in live.pool().replicas}, "the other one is gone")
             live.ready(2)
         assert clients.failures == []
         assert healed in {r.id for r in live.pool().replicas}

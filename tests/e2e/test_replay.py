@@ -14,10 +14,10 @@ def test_a_live_run_replays_to_identical_decisions(tmp_path: Path):
     with system(tmp_path, echo, cluster()) as live:
         live.ready(1)
         with Clients(live.url + "/echo/?sleep=0.2", count=6):
-            live.wait(lambda: live.pool().wanted > 1, 20, "load brings more replicas")
+            live.wait(lambda: live.pool().wanted > 1, "load brings more replicas")
             live.kill()
             live.up()
-            live.wait(lambda: live.pool().ready > 1, 20, "they serve after a restart")
+            live.wait(lambda: live.pool().ready > 1, "they serve after a restart")
         live.interrupt()
         found = json.loads(live.run("replay", "--json").stdout)
         assert (found["identical"], found["gaps"]) == (True, [])

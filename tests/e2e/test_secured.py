@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import trustme
 
-from e2e.system import System, cluster, free_ports, service
+from e2e.system import PATIENCE_S, System, cluster, service
+from free_ports import free_ports
 from gateway.pki import authority, written
 from tidegate.control.token import kept_token
 from tidegate.model.status import Status, parse_status
@@ -23,7 +24,7 @@ class Secured(System):
         self.files = written(folder / "pki", ca.issue_cert("127.0.0.1", "localhost"))
         self.redirect_port, self.internal_port = free_ports(2)
         context = ssl.create_default_context(cafile=str(self.ca))
-        self.https = httpx.Client(verify=context, http2=True, trust_env=False)
+        self.https = httpx.Client(verify=context, http2=True, timeout=PATIENCE_S, trust_env=False)
 
     def _env(self) -> dict[str, str]:
         return super()._env() | {

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from e2e.system import System, cluster, service, system
+from e2e.system import PATIENCE_S, System, cluster, service, system
 
 STEPS = ["draining", "no new requests", "last request has ended", "told to stop", "preStop", "SIGTERM", "gone"]
 
@@ -22,19 +22,22 @@ def steps(live: System, replica: str) -> list[dict[str, Any]]:
 
 def test_a_drained_replica_ends_its_request_and_every_step_is_told_in_order(tmp_path: Path):
     spec = {"preStop": ["sleep", "0.2"], "scaling": {"minReplicas": 1, "maxReplicas": 2}}
+    spec |= {"requestTimeoutSeconds": PATIENCE_S, "terminationGracePeriodSeconds": PATIENCE_S}
     with system(tmp_path, service(**spec), cluster()) as live:
         live.ready(1)
         victim = live.pool().replicas[0].id
+        told_to_stop = tmp_path / "told to stop"
         answers: list[httpx.Response] = []
-        client = threading.Thread(target=lambda: answers.append(live.get("/echo/?sleep=3")))
+        client = threading.Thread(target=lambda: answers.append(live.get(f"/echo/?until={told_to_stop}")))
         client.start()
-        live.wait(lambda: live.pool().in_flight == 1, 10, "the request is on the replica")
+        live.wait(lambda: live.pool().in_flight == 1, "the request is on the replica")
         live.run("drain", victim)
         live.kill()
         live.process = None
         live.up()
-        live.wait(lambda: victim not in {r.id for r in live.pool().replicas}, 30, "the replica is gone")
-        client.join(10)
+        told_to_stop.touch()
+        live.wait(lambda: victim not in {r.id for r in live.pool().replicas}, "the replica is gone")
+        client.join(PATIENCE_S)
         assert [a.status_code for a in answers] == [200]
         assert answers[0].json()["replica"] == victim
         told = steps(live, victim)
@@ -52,7 +55,7 @@ def test_a_replica_that_does_not_end_is_killed_after_its_grace_and_that_is_told(
         live.ready(1)
         victim = live.pool().replicas[0].id
         live.run("drain", victim)
-        live.wait(lambda: victim not in {r.id for r in live.pool().replicas}, 30, "the replica is gone")
+        live.wait(lambda: victim not in {r.id for r in live.pool().replicas}, "the replica is gone")
         texts = [
             e["text"]
             for e in [json.loads(x) for x in live.run("events", "--json").stdout.splitlines()]

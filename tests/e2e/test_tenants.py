@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from e2e.system import System, cluster, service, system
+from e2e.system import PATIENCE_S, System, cluster, service, system
 from tidegate.base.errors import TidegateError
 from tidegate.cli.client import Client
 
@@ -45,10 +45,10 @@ def test_every_key_that_was_acknowledged_before_a_crash_works_after_it(tmp_path:
         adding = [threading.Thread(target=add) for _ in range(2)]
         for thread in adding:
             thread.start()
-        live.wait(lambda: len(acknowledged) >= 20, 20, "keys are made")
+        live.wait(lambda: len(acknowledged) >= 20, "keys are made")
         live.kill()
         for thread in adding:
-            thread.join(20)
+            thread.join(PATIENCE_S)
         assert {code(live, key) for key in acknowledged} == {"200"}
         live.up().ready(1)
         assert {code(live, key) for key in acknowledged} == {"200"}
@@ -62,16 +62,16 @@ def test_keys_and_quotas_from_the_command_line_through_a_crash(tmp_path: Path):
         made = say(live, "keys", "add", "acme", "--note", "test")
         other = say(live, "keys", "add", "acme")
         assert code(live, made["secret"]) == "200"
-        live.wait(lambda: say(live, "tenants")["tenants"][0]["requests_today"] == 1, 10, "the request is counted")
+        live.wait(lambda: say(live, "tenants")["tenants"][0]["requests_today"] == 1, "the request is counted")
         live.kill()
         assert code(live, made["secret"]) == "200"  # nobody is there to count it now
         live.up().ready(1)
-        live.wait(lambda: say(live, "tenants")["tenants"][0]["requests_today"] == 2, 10, "it is counted later")
+        live.wait(lambda: say(live, "tenants")["tenants"][0]["requests_today"] == 2, "it is counted later")
         assert say(live, "keys", "revoke", made["key"]["id"])["state"] == "revoked"
         assert code(live, made["secret"]) == "key_invalid"
         assert {k["id"]: k["state"] for k in say(live, "keys", "list")} == {other["key"]["id"]: "active"}
 
-        live.wait(lambda: code(live, other["secret"]) == "quota_exhausted", 20, "five requests use up the day")
+        live.wait(lambda: code(live, other["secret"]) == "quota_exhausted", "five requests use up the day")
         (acme,) = say(live, "tenants")["tenants"]
         assert acme["spent"]
         assert acme["requests_today"] >= 5
@@ -81,7 +81,7 @@ def test_keys_and_quotas_from_the_command_line_through_a_crash(tmp_path: Path):
 
         assert 'tidegate_tenant_requests_today{tenant="acme"}' in metrics()
         refused = 'tidegate_tenant_refused_requests_total{code="quota_exhausted",tenant="acme"}'
-        live.wait(lambda: refused in metrics(), 10, "the refusal is counted")
+        live.wait(lambda: refused in metrics(), "the refusal is counted")
 
         live.write(echo, cluster(), tenant("acme", quota={"requestsPerDay": 1000}))
         live.run("apply", "-f", str(live.manifests))

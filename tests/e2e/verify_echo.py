@@ -4,5 +4,5 @@ from tidegate.probe import replica
 
 
 def check() -> tuple[bool, str]:
-    answer = replica.get("/", timeout=10).json()
+    answer = replica.get("/", timeout=120).json()
     return not answer["wrong"], "the answer is wrong" if answer["wrong"] else "the answer is right"

@@ -6,7 +6,6 @@ What they need is not part of Tidegate, so each test module skips itself when it
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,9 +17,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from free_ports import free_port
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 for _folder in ("face-fusion", "speech"):
     sys.path.insert(0, str(EXAMPLES / _folder))
+
+
+SENT = "send_request_body.complete"
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,7 @@ def running() -> Callable[..., object]:
 
 @contextmanager
 def _running(folder: str, module: str, **env: str) -> Iterator[Service]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", module],
         cwd=EXAMPLES / folder,
@@ -58,16 +60,31 @@ def _running(folder: str, module: str, **env: str) -> Iterator[Service]:
 
 
 def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise AssertionError(f"the service ended with {process.returncode} before it was ready")
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, timeout=60).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.02)  # between two looks at the condition, not instead of one
-    raise AssertionError(f"{url} did not say ready within 20 s")
+    raise AssertionError(f"{url} did not say ready within 120 s")
+
+
+@pytest.fixture
+def counting() -> Callable[[str], tuple[httpx.Client, list[str]]]:
+    """A client of a URL, and a list that grows by one with each request that has been sent to its end."""
+
+    def client(url: str) -> tuple[httpx.Client, list[str]]:
+        sent: list[str] = []
+
+        def watch(request: httpx.Request) -> None:
+            request.extensions["trace"] = lambda event, _: sent.append(event) if event.endswith(SENT) else None
+
+        return httpx.Client(base_url=url, timeout=120, event_hooks={"request": [watch]}), sent
+
+    return client
 
 
 @pytest.fixture(scope="session")
@@ -80,4 +97,4 @@ def _probe(service: Service, script: str, address: str | None = None) -> subproc
     told = ["--address", address or service.url.removeprefix("http://"), "--pid", str(service.process.pid)]
     run = [sys.executable, "-m", "tidegate.probe", *told, str(service.folder / script)]
     env = os.environ | {"PYTHONPATH": str(EXAMPLES.parent / "src")}
-    return subprocess.run(run, env=env, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(run, env=env, capture_output=True, text=True, timeout=120, check=False)

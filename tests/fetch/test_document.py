@@ -31,13 +31,13 @@ async def say(path: str, writer: asyncio.StreamWriter) -> None:
             await writer.drain()
             await asyncio.sleep(0.01)
     elif path == "/silent":
-        await asyncio.sleep(30)
+        await asyncio.sleep(3600)
     else:
         writer.write(answers[path])
 
 
 async def had(url: str, **changes: object) -> bytes:
-    rules = {"networks": HERE, "most_bytes": 1000, "timeout_s": 5.0} | changes
+    rules = {"networks": HERE, "most_bytes": 1000, "timeout_s": 60.0} | changes
     return await document(url, **rules)  # type: ignore[arg-type]
 
 

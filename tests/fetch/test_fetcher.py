@@ -47,7 +47,7 @@ async def origin(**pages: bytes) -> AsyncIterator[Origin]:
 
 
 def rules(here: Origin, **changes: Any) -> Rules:
-    return replace(Rules(networks=("127.0.0.0/8",), ports=(here.port,), head_bytes=4096, timeout_s=30.0), **changes)
+    return replace(Rules(networks=("127.0.0.0/8",), ports=(here.port,), head_bytes=4096, timeout_s=60.0), **changes)
 
 
 HERE = {"good": [["127.0.0.1"]]}

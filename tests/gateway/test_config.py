@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.world import pool, service, snapshot
+from gateway import world
+from gateway.world import service, snapshot
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.config import render
 from tidegate.gateway.jwks import TokenKey
@@ -18,7 +19,7 @@ from tidegate.gateway.screening import lua_path
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.tls import CertificateFiles, Tls
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule
-from tidegate.model.snapshot import Server, Snapshot
+from tidegate.model.snapshot import PoolRoute, Server, Snapshot
 from tidegate.spec.access import Access, Jwt
 from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.requests import Accepts, Match, Range, Route
@@ -33,6 +34,14 @@ def servers(count: int, **changes: object) -> tuple[Server, ...]:
 
 
 NEAR, GONE = Server("ocr-near", "10.1.0.1:80", 4), Server("gone", "h:1", 1, draining=True)
+
+
+def pool(service: str = "face", name: str = "default", **changes: object) -> PoolRoute:
+    """With times that can be told from each other in the files."""
+    times = {"queue_max_wait_s": 5.0, "start_wait_s": 5.0, "request_timeout_s": 10.0, "within_s": 1.0}
+    return world.pool(service, name, **(times | changes))
+
+
 FACE = service(pool(servers=servers(2)), route=Route(pathPrefix="/v1/face"))
 JWT = Jwt(
     algorithm="RS256",

@@ -26,6 +26,8 @@ BITS = (
     *(b"content-length: 38\r\n", b"expect: 100-continue\r\n", b"connection: close\r\n", HIDDEN),
 )
 AT_ONCE = 40
+# What is mutated often does not end; the honest client at the end opens the first connection of its own.
+CUT = {"header_timeout_s": 0.5, "body_timeout_s": 0.5, "idle_timeout_s": 0.5}
 
 
 def mutated(seed: bytes, rnd: random.Random) -> bytes:
@@ -57,7 +59,7 @@ async def feed(here: World, replicas: tuple[Replica, ...], rounds: int, rnd: ran
     assert workers.current is not None
     for _ in range(rounds):
         inputs = [mutated(rnd.choice(SEEDS), rnd) for _ in range(AT_ONCE)]
-        await asyncio.gather(*(here.raw(data, 1.0) for data in inputs))
+        await asyncio.gather(*(here.raw(data) for data in inputs))
 
         async def agreed() -> bool:
             return await sent(here, workers.current or 0) == sum(len(r.seen) for r in replicas)
@@ -71,13 +73,13 @@ async def feed(here: World, replicas: tuple[Replica, ...], rounds: int, rnd: ran
 
 
 async def test_replicas_see_what_was_sent_and_nothing_else(tmp_path: Path):
-    async with two_services(tmp_path, header_timeout_s=0.2, body_timeout_s=0.2) as (here, *replicas):
+    async with two_services(tmp_path, **CUT) as (here, *replicas):
         await feed(here, tuple(replicas), 2, random.Random(1))
 
 
 async def long(seconds: float, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with two_services(Path(folder), header_timeout_s=0.2, body_timeout_s=0.2) as (here, *replicas):
+        async with two_services(Path(folder), **CUT) as (here, *replicas):
             await feed(here, tuple(replicas), max(1, int(seconds)), random.Random(seed))
 
 

@@ -18,7 +18,7 @@ from hyperframe.frame import (
 )
 
 from gateway.test_live_hardening import HIDDEN, refused, two_services
-from gateway.world import World
+from gateway.world import PATIENCE_S, World
 
 Headers = list[tuple[bytes, bytes]]
 PLAIN: Headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/face")]
@@ -87,7 +87,7 @@ async def outcome(here: World, headers: Headers, body: bytes) -> str:
     reader, writer = await connect(here)
     try:
         writer.write(frames(headers, body))
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 frame, length = Frame.parse_frame_header(memoryview(await reader.readexactly(9)))
                 frame.parse_body(memoryview(await reader.readexactly(length)))
@@ -127,13 +127,13 @@ async def test_the_host_is_the_one_that_decided_the_route(tmp_path: Path):
 
 
 async def test_one_address_holds_as_many_requests_as_connections_however_few_carry_them(tmp_path: Path):
-    async with two_services(tmp_path, max_connections=60, body_timeout_s=5.0) as (here, *_):
+    async with two_services(tmp_path, max_connections=60) as (here, *_):
         reader, writer = await connect(here)
         streams = range(1, 90, 2)
         block = hpack.Encoder().encode([*PLAIN, (b"content-length", b"5")], huffman=False)
         writer.write(b"".join(HeadersFrame(s, block, flags=[END_HEADERS]).serialize() for s in streams))
         refused_streams = 0
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE_S):
             while refused_streams < len(streams) - 30:
                 frame, length = Frame.parse_frame_header(memoryview(await reader.readexactly(9)))
                 frame.parse_body(memoryview(await reader.readexactly(length)))
@@ -143,7 +143,7 @@ async def test_one_address_holds_as_many_requests_as_connections_however_few_car
             "127.0.0.1", here.gateway.settings.listen_port, local_addr=("127.0.0.2", 0)
         )
         other[1].write(b"GET /face HTTP/1.1\r\nhost: a\r\n\r\n")
-        assert b" 200 " in await asyncio.wait_for(other[0].readline(), 5.0)
+        assert b" 200 " in await asyncio.wait_for(other[0].readline(), PATIENCE_S)
         for opened in (writer, other[1]):
             opened.close()
 
@@ -159,7 +159,7 @@ async def test_floods_of_frames_leave_others_served(tmp_path: Path):
         for i, (_, writer) in enumerate(connections):
             writer.write((endless, resets, settings, pings)[i % 4])
         try:
-            answers = [await here.client.get("/face", timeout=5.0) for _ in range(30)]
+            answers = [await here.client.get("/face") for _ in range(30)]
         finally:
             for _, writer in connections:
                 writer.close()

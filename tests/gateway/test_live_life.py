@@ -13,7 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from gateway.world import Replica, World, free_port, pool, service, settings, snapshot, stop_now, until, world
+from free_ports import free_port
+from gateway.world import PATIENCE_S, Replica, World, holds, pool, service, settings, snapshot, stop_now, until, world
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.model.snapshot import Snapshot
@@ -84,7 +85,8 @@ async def test_servers_added_without_reload_survive_one(tmp_path: Path):
 
 async def test_a_draining_replica_is_watched_in_the_old_worker_too(tmp_path: Path):
     async with world(tmp_path) as here:
-        one, two = await here.replica("face-1", 0.6), await here.replica("face-2")
+        release = asyncio.Event()
+        one, two = await here.replica("face-1", answer=holds(release)), await here.replica("face-2")
         await here.gateway.publish(with_others(one, 0))
         running = asyncio.create_task(here.client.get("/face"))
 
@@ -97,6 +99,7 @@ async def test_a_draining_replica_is_watched_in_the_old_worker_too(tmp_path: Pat
         seen, loads = await here.gateway.observe()
         assert (seen.servers["face-1"].draining, seen.servers["face-1"].in_flight) == (True, 1)
         assert loads[FACE].in_flight == 1
+        release.set()
         assert (await running).status_code == 200
 
         async def done() -> bool:
@@ -104,6 +107,33 @@ async def test_a_draining_replica_is_watched_in_the_old_worker_too(tmp_path: Pat
             return "face-1" not in servers or servers["face-1"].in_flight == 0
 
         await until(done)
+
+
+async def test_what_an_old_worker_has_is_not_taken_for_gone_while_it_stands_still(tmp_path: Path):
+    release = asyncio.Event()
+    async with world(tmp_path) as here:
+        one = await here.replica("face-1", answer=holds(release))
+        await here.gateway.publish(with_others(one, 0))
+        running = asyncio.create_task(here.client.get("/face"))
+        await until(lambda: asyncio.sleep(0, one.busy == 1))
+        await here.gateway.publish(
+            snapshot(service(pool(servers=(one.server(draining=True),))), service(pool("ocr"), name="ocr"))
+        )
+
+        async def in_flight() -> int:
+            return (await here.gateway.observe())[0].servers["face-1"].in_flight
+
+        (old,) = (await here.gateway.main.master.workers()).old
+        psutil.Process(old).suspend()
+        try:
+            with contextlib.suppress(GatewayError, TimeoutError):  # not seen, which stops nothing
+                async with asyncio.timeout(1.0):
+                    assert await in_flight() == 1
+        finally:
+            psutil.Process(old).resume()
+        assert await in_flight() == 1
+        release.set()
+        assert (await running).status_code == 200
 
 
 async def test_a_refused_configuration_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -137,10 +167,10 @@ async def main(folder, port, management, replica):
     gateway = HaproxyGateway(settings)
     await gateway.start()
     servers = (Server("face-1", f"127.0.0.1:{replica}", 1),)
-    pool = PoolRoute(PoolKey("face"), None, servers, 1, 5.0, 64, 5.0, 10.0, 1.0)
+    pool = PoolRoute(PoolKey("face"), None, servers, 1, 60.0, 64, 60.0, 60.0, 60.0)
     await gateway.publish(Snapshot.of((ServiceRoute("face", Route(), (pool,), 2**20, True),)))
     print("published", flush=True)
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -160,7 +190,7 @@ async def test_the_proxy_outlives_its_driver_and_the_next_one_adopts_it(tmp_path
     )
     gateway = HaproxyGateway(mine)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             assert driver.stdout is not None
             assert await driver.stdout.readline() == b"published\n"
         pid = gateway.main.pid()
@@ -169,7 +199,7 @@ async def test_the_proxy_outlives_its_driver_and_the_next_one_adopts_it(tmp_path
             await HaproxyGateway(mine).start()
         driver.send_signal(signal.SIGKILL)
         await driver.wait()
-        here = World(gateway, httpx.AsyncClient(base_url=mine.url, trust_env=False))
+        here = World(gateway, httpx.AsyncClient(base_url=mine.url, timeout=PATIENCE_S, trust_env=False))
         async with here.client:
             assert (await here.client.get("/face")).text == "face-1"
             await gateway.start()
@@ -208,7 +238,7 @@ async def test_a_proxy_that_was_killed_comes_back_with_its_servers(tmp_path: Pat
             except httpx.TransportError:
                 return False
 
-        await until(answered, 10)
+        await until(answered)
 
         async def counted() -> bool:
             return here.gateway.main.restarts == 1
@@ -232,7 +262,8 @@ async def test_a_taken_address_is_told_in_words(tmp_path: Path):
 
 async def test_stop_lets_the_running_request_finish(tmp_path: Path):
     async with world(tmp_path) as here:
-        one = await here.replica("face-1", 0.4)
+        release = asyncio.Event()
+        one = await here.replica("face-1", answer=holds(release))
         await here.gateway.publish(with_others(one, 0))
         running = asyncio.create_task(here.client.get("/face"))
 
@@ -240,7 +271,20 @@ async def test_stop_lets_the_running_request_finish(tmp_path: Path):
             return one.busy == 1
 
         await until(busy)
-        await here.gateway.close(stop=True)
+        ending = asyncio.create_task(here.gateway.close(stop=True))
+
+        async def stopping() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", here.gateway.settings.listen_port)
+            except ConnectionRefusedError:
+                return True
+            writer.close()
+            return False
+
+        await until(stopping)
+        assert not ending.done(), "it waits for the request"
+        release.set()
+        await ending
         assert (await running).status_code == 200
         assert here.gateway.main.pid() is None
 
@@ -255,7 +299,7 @@ async def test_a_state_directory_of_any_name_will_do(tmp_path: Path):
 
 
 async def test_who_looks_while_it_ends_does_not_bring_it_back(tmp_path: Path):
-    async with world(tmp_path) as here:
+    async with world(tmp_path, stop_grace_s=0.5) as here:
         one = await here.replica("face-1")
         await here.gateway.publish(with_others(one, 0))
         assert (await here.client.post("/face", content=b"x" * 2**20)).status_code == 200

@@ -32,7 +32,7 @@ SMALL, LARGE, HUGE = picture(100, 100), picture(4000, 3000), picture(9000, 9000)
 async def origin() -> AsyncIterator[Origin]:
     async def say(path: str, writer: asyncio.StreamWriter) -> None:
         if path == "/slow":
-            await asyncio.sleep(30)
+            await asyncio.sleep(3600)
         base = f"http://127.0.0.1:{here.port}"
         pages = {
             "/small": answer(200, SMALL, content_type="image/gif"),
@@ -62,7 +62,7 @@ async def by_url(
     folder: Path, here: Origin, accepts: Accepts | None = None, **changes: Any
 ) -> AsyncIterator[tuple[World, Replica, Replica]]:
     """A service whose large media go to a pool of their own; the helper listens."""
-    usual = {"fields": ("image_url",), "networks": ("127.0.0.0/8",), "ports": (here.port, 80), "timeoutSeconds": 20}
+    usual = {"fields": ("image_url",), "networks": ("127.0.0.0/8",), "ports": (here.port, 80), "timeoutSeconds": 30}
     rules = MediaByUrl(**(usual | changes))
     async with world(folder) as gateway:
         small, large = await gateway.replica("small-1"), await gateway.replica("large-1")
@@ -73,7 +73,7 @@ async def by_url(
             media_by_url=rules,
         )
         await gateway.gateway.publish(snapshot(face))
-        await until(lambda: listens(gateway.gateway.settings.socket("fetch")), 15)
+        await until(lambda: listens(gateway.gateway.settings.socket("fetch")))
         try:
             yield gateway, small, large
         finally:
@@ -165,7 +165,7 @@ async def test_a_helper_that_ends_is_started_again_and_goes_with_the_last_servic
             statuses.add(reply.status_code)
             return reply.status_code == 200 and helper.pid() not in (None, first)
 
-        await until(served, 15)
+        await until(served)
         assert statuses <= {200, 503}, "never passed on unseen"
         again = helper.pid()
         await here.gateway.close(stop=False)

@@ -5,51 +5,66 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
 
-from gateway.world import Replica, Seen, holds, pool, service, snapshot, until, world
-from tidegate.model.observed import PoolLoad
+from gateway.world import PATIENCE_S, Replica, Seen, World, holds, pool, service, snapshot, until, world
 from tidegate.model.snapshot import Server, Snapshot
 from tidegate.spec.resolve import PoolKey
 
 FACE = PoolKey("face")
+# The proxy looks at a replica that is down so often at most.
+SHORTEST_REST_S = 0.5
 
 
 def face(*servers: Server, **changes: object) -> Snapshot:
     return snapshot(service(pool(servers=servers, **changes)))
 
 
-async def test_at_three_times_capacity_the_capacity_is_used_and_the_answered_ones_are_in_time(tmp_path: Path):
-    slots, service_s, within_s, seconds = 4, 0.2, 1.0, 5.0
-    capacity = slots / service_s
+async def test_only_as_many_wait_as_can_be_served_in_time_and_the_others_are_told_at_once(tmp_path: Path):
+    slots, service_s, within_s, many = 4, 0.2, 1.0, 60
+    release, held = asyncio.Event(), False
+
+    async def answers(_: Replica, __: Seen) -> tuple[int, bytes]:
+        await (release.wait() if held else asyncio.sleep(service_s))
+        return 200, b""
+
     async with world(tmp_path) as here:
-        replicas = [await here.replica(f"face-{i}", service_s) for i in range(slots)]
-        await here.gateway.publish(face(*(r.server() for r in replicas), within_s=within_s, queue_max_wait_s=within_s))
-        loop = asyncio.get_running_loop()
-        loads: list[tuple[float, PoolLoad]] = []
-        statuses: set[int] = set()
+        replicas = [await here.replica(f"face-{i}", answer=answers) for i in range(slots)]
+        await here.gateway.publish(face(*(r.server() for r in replicas), within_s=within_s))
+        for _ in range(6):
+            assert {a.status_code for a in await asyncio.gather(*(ask(here) for _ in range(slots)))} == {200}
+        finished = 0
 
-        async def ask() -> None:
-            statuses.add((await here.client.get("/face")).status_code)
+        async def the_pace_is_known() -> bool:
+            nonlocal finished
+            finished += (await here.gateway.observe())[1][FACE].finished
+            return finished == 6 * slots
 
-        async with asyncio.TaskGroup() as group:
-            start = looked_at = loop.time()
-            for i in range(int(3 * capacity * seconds)):
-                await asyncio.sleep(max(0.0, start + i / (3 * capacity) - loop.time()))
-                group.create_task(ask())
-                if loop.time() > looked_at + 0.25:
-                    looked_at = loop.time()
-                    loads.append((looked_at - start, (await here.gateway.observe())[1][FACE]))
-    # The pace is known after the first requests, and those that came before are gone one promise later. What the
-    # gateway measured is what counts here: this client and its replicas share one thread.
-    later = [load for at_s, load in loads if at_s > 1.0 + within_s]
-    finished, in_time = sum(x.finished for x in later), sum(x.in_time for x in later)
-    assert statuses == {200, 503}
-    assert sum(x.refused for x in later) > finished
-    assert finished >= 0.7 * capacity * sum(x.interval_s for x in later)
-    assert in_time >= 0.8 * finished, "without a limit by pace all of them would be late"
+        await until(the_pace_is_known)
+        held = True
+        asked = [asyncio.create_task(ask(here)) for _ in range(many)]
+
+        async def each_is_inside_or_told() -> bool:
+            load = (await here.gateway.observe())[1][FACE]
+            return load.in_flight + load.queued + sum(task.done() for task in asked) == many
+
+        await until(each_is_inside_or_told)
+        told = [task.result() for task in asked if task.done()]
+        assert {(a.status_code, a.json()["error"]["code"]) for a in told} == {(503, "queue_full")}
+        # A service time is 0.2 s or what stood still made of it, never less: at most (1.0 - 0.2) s of waiting at 20 a
+        # second; at least one for each slot. Two threads of the proxy may find the same place free.
+        assert slots + slots <= many - len(told) <= slots + 16 + 2
+        release.set()
+        ends = Counter(a.status_code for a in await asyncio.gather(*asked))
+        assert ends == {200: many - len(told), 503: len(told)}
+
+
+async def ask(here: World) -> httpx.Response:
+    return await here.client.get("/face")
 
 
 async def test_who_finds_the_queue_full_is_told_at_once(tmp_path: Path):
@@ -82,9 +97,12 @@ async def test_a_replica_that_only_fails_rests_while_the_others_serve(tmp_path: 
     async with world(tmp_path) as here:
         bad, good = await here.replica("bad", answer=failing), await here.replica("good")
         await here.gateway.publish(face(bad.server(), good.server()))
-        statuses = [(await here.client.get("/face")).status_code for _ in range(60)]
-        assert statuses.count(500) <= 20, "every other request without a rest"
-        assert statuses.count(200) >= 40
+        began, statuses = time.monotonic(), []
+        while len(statuses) < 60 or time.monotonic() - began < 1.0:
+            statuses.append((await here.client.get("/face")).status_code)
+        rests = 1 + (time.monotonic() - began) / SHORTEST_REST_S
+        assert statuses.count(500) <= 5 * (1 + rests), "five in a row, and it rests"
+        assert set(statuses) == {200, 500}
 
 
 async def test_the_only_replica_of_a_pool_answers_for_itself_however_often_it_fails(tmp_path: Path):
@@ -154,9 +172,13 @@ async def test_one_address_cannot_take_all_connections(tmp_path: Path):
             open_ones = []
             for _ in range(40):
                 with contextlib.suppress(ConnectionError):  # reset before it was open
-                    open_ones.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)))
-            closed = await asyncio.gather(*(asyncio.to_thread(is_closed, one) for one in open_ones))
-            assert closed.count(False) <= 30
+                    open_ones.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_S)))
+
+            async def half_of_all_are_left() -> bool:
+                open_ones[:] = [one for one in open_ones if not is_closed(one)]
+                return len(open_ones) <= 30
+
+            await until(half_of_all_are_left)
 
         async def served() -> bool:
             with contextlib.suppress(httpx.TransportError):
@@ -167,24 +189,24 @@ async def test_one_address_cannot_take_all_connections(tmp_path: Path):
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the proxy has closed or reset it within half a second."""
-    connection.settimeout(0.5)
+    """Whether the proxy has closed or reset it."""
+    connection.setblocking(False)
     try:
         return connection.recv(1) == b""
     except ConnectionError:
         return True
-    except TimeoutError:
+    except BlockingIOError:
         return False
 
 
 async def test_drip_fed_headers_are_cut_off_while_others_are_served(tmp_path: Path):
-    async with world(tmp_path, header_timeout_s=0.5) as here:
+    async with world(tmp_path, header_timeout_s=2.0) as here:
         one = await here.replica("face-1")
         await here.gateway.publish(face(one.server()))
-        slow = asyncio.gather(*(here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n", 3.0) for _ in range(20)))
+        slow = asyncio.gather(*(here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n") for _ in range(20)))
         for _ in range(5):
-            assert (await here.client.get("/face", timeout=1.0)).status_code == 200
+            assert (await here.client.get("/face")).status_code == 200
         assert all(b" 408 " in got for got in await slow)
         many = b"".join(b"x-%d: 1\r\n" % i for i in range(500))
-        assert b" 400 " in await here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n" + many + b"\r\n", 1.0)
+        assert b" 400 " in await here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n" + many + b"\r\n")
         assert (await here.client.get("/face")).status_code == 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.world import World, pool, service, snapshot, until, world
+from gateway.world import World, holds, pool, service, snapshot, until, world
 from tidegate.model.media import MediaCounts
 from tidegate.model.snapshot import ServiceRoute
 from tidegate.spec.requests import Accepts, Match, Range
@@ -146,14 +146,18 @@ async def test_what_a_service_does_not_accept_is_refused_before_a_replica_is_bot
 
 async def test_a_full_pool_is_helped_by_a_bigger_one_and_never_by_a_smaller_one(tmp_path: Path):
     async with world(tmp_path) as here:
-        small, big = await here.replica("small", 0.2), await here.replica("big", 0.2)
+        release = asyncio.Event()
+        small, big = await here.replica("small", answer=holds(release)), await here.replica("big")
         route = service(
             pool(name="big", match=Match(bytes={"min": 1000}), servers=(big.server(),)),
             pool(servers=(small.server(),), fallback="big"),
         )
         await here.gateway.publish(snapshot(route))
-        answers = await asyncio.gather(*(here.client.get("/face") for _ in range(3)))
-        assert {a.text for a in answers} == {"big", "small"}
+        held = asyncio.create_task(here.client.get("/face"))
+        await until(lambda: asyncio.sleep(0, small.busy == 1))
+        assert {(await here.client.get("/face")).text for _ in range(2)} == {"big"}
+        release.set()
+        assert (await held).text == "small"
         answers = await asyncio.gather(*(here.client.post("/face", content=b"x" * 1000) for _ in range(3)))
         assert {a.text for a in answers} == {"big"}
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import pytest
 import trustme
 import uvicorn
 
+from free_ports import free_port
 from gateway.pki import authority, written
-from gateway.world import free_port, pool, service, snapshot, world
+from gateway.world import PATIENCE_S, World, pool, service, snapshot, until, world
 from tidegate.model.observed import Verdict
 from tidegate.model.snapshot import Server, Snapshot
 from tidegate.probes.checks import Asked, Checks
@@ -27,6 +28,11 @@ from tidegate.spec.rollout import Rollout
 from tidegate.spec.tls import ReplicaTls
 
 NAME = "replica.internal"
+
+
+def patient(folder: Path) -> AbstractAsyncContextManager[World]:
+    """The replica is in this process: when it stands still, so does the handshake."""
+    return world(folder, connect_timeout_s=PATIENCE_S)
 
 
 class Pki:
@@ -93,13 +99,13 @@ async def replica(pki: Pki) -> AsyncIterator[int]:
         await task
 
 
-def face(tls: ReplicaTls, *ports: int) -> Snapshot:
+def face(tls: ReplicaTls, *ports: int, **changes: object) -> Snapshot:
     servers = tuple(Server(f"face-{port}", f"127.0.0.1:{port}", 2) for port in ports)
-    return snapshot(service(pool(servers=servers, tls=tls, start_wait_s=0.5, queue_max_wait_s=1.0)))
+    return snapshot(service(pool(servers=servers, tls=tls, **changes)))
 
 
 async def test_requests_reach_replicas_that_ask_for_a_certificate(tmp_path: Path, pki: Pki):
-    async with replica(pki) as one, replica(pki) as two, world(tmp_path) as here:
+    async with replica(pki) as one, replica(pki) as two, patient(tmp_path) as here:
         await here.gateway.publish(face(pki.tls(), one))
         for size in (10, 1_000_000):
             answer = await here.client.post("/face", content=b"x" * size)
@@ -125,8 +131,8 @@ async def test_only_the_right_ones_are_spoken_to_and_probes_say_why(
     tmp_path: Path, pki: Pki, changes: dict[str, Any], served: bool
 ):
     tls = pki.tls(**(changes | ({"ca": str(pki.wrong_ca)} if changes.get("ca") == "wrong" else {})))
-    async with replica(pki) as port, world(tmp_path) as here:
-        await here.gateway.publish(face(tls, port))
+    async with replica(pki) as port, patient(tmp_path) as here:
+        await here.gateway.publish(face(tls, port, **({} if served else {"start_wait_s": 0.5})))
         answer = await here.client.get("/face")
         assert answer.status_code in ((200,) if served else (502, 503))
         address = f"127.0.0.1:{port}"
@@ -139,9 +145,8 @@ async def test_only_the_right_ones_are_spoken_to_and_probes_say_why(
 
 async def test_a_certificate_that_is_missing_is_named_and_used_when_it_comes(tmp_path: Path, pki: Pki):
     late = tmp_path / "late.pem"
-    wanted = face(pki.tls(certificate=str(late), key=None), 1)
-    async with replica(pki) as port, world(tmp_path / "g") as here:
-        wanted = face(pki.tls(certificate=str(late), key=None), port)
+    async with replica(pki) as port, patient(tmp_path / "g") as here:
+        wanted = face(pki.tls(certificate=str(late), key=None), port, start_wait_s=0.5)
         await here.gateway.publish(wanted)
         assert (await here.client.get("/face")).status_code == 503
         seen, _ = await here.gateway.observe()
@@ -152,7 +157,11 @@ async def test_a_certificate_that_is_missing_is_named_and_used_when_it_comes(tmp
         seen, _ = await here.gateway.observe()
         assert seen.version is None, "so that the snapshot comes again"
         await here.gateway.publish(wanted)
-        assert (await here.client.get("/face")).status_code == 200
+
+        async def served() -> bool:
+            return (await here.client.get("/face")).status_code == 200
+
+        await until(served)
         seen, _ = await here.gateway.observe()
         assert {c.fault for c in seen.certificates} == {""}
         assert replace(wanted, services=()).version == seen.version

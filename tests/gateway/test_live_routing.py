@@ -53,7 +53,7 @@ async def test_the_longest_prefix_wins_and_a_prefix_ends_at_a_slash(tmp_path: Pa
 
 
 async def test_what_the_gateway_answers_itself_is_json_with_the_request_id(tmp_path: Path):
-    async with world(tmp_path, body_timeout_s=0.3) as here:
+    async with world(tmp_path, body_timeout_s=2.0) as here:
         face = service(pool(start_wait_s=0.1), max_body_bytes=1000)
         await here.gateway.publish(snapshot(face))
         chunks = _chunks(2000)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.screen.test_hostile import jpeg
-from gateway.world import Replica, Seen, World, pool, service, snapshot, until, world
+from gateway.world import PATIENCE_S, Replica, Seen, World, pool, service, snapshot, until, world
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.model.admission import Admission, AdmittedKey, TenantRule, TenantUse
@@ -196,7 +196,9 @@ async def test_a_revoked_key_is_refused_on_the_next_request_of_its_kept_connecti
         await here.gateway.admit(Admission((ACME, RIVAL), KEYS))
         await guarded(here)
         worker = await pid(here)
-        one = httpx.AsyncClient(base_url=here.gateway.settings.url, limits=httpx.Limits(max_connections=1))
+        one = httpx.AsyncClient(
+            base_url=here.gateway.settings.url, limits=httpx.Limits(max_connections=1), timeout=PATIENCE_S
+        )
         async with one:
             assert (await one.post("/face", headers=bearer(ALICE))).status_code == 200
             await here.gateway.admit(Admission((ACME, RIVAL), KEYS[1:]))
@@ -229,19 +231,24 @@ async def test_who_is_refused_in_the_middle_of_an_upload_reads_why(tmp_path: Pat
             known = refused.headers.get("retry-after" if wanted == 429 else "www-authenticate")
             assert known == "Bearer" if wanted == 401 else int(known or 0) > 50
         expecting = b"POST /face HTTP/1.1\r\nhost: a\r\ncontent-length: 6000000\r\nexpect: 100-continue\r\n\r\n"
-        assert b" 401 " in (await here.raw(expecting, 2.0)).split(b"\r\n")[0]
+        assert b" 401 " in (await here.raw(expecting)).split(b"\r\n")[0]
         assert len(replica.seen) == 1
 
 
 async def test_a_key_ends_by_itself_at_its_time(tmp_path: Path):
     async with world(tmp_path) as here:
-        soon = time.time() + 1.5
-        await here.gateway.admit(Admission((ACME,), (key(ALICE, expires_at=soon), key(BOB, expires_at=soon + 3600))))
         await guarded(here)
+        later = key(BOB, expires_at=time.time() + 3600)
+        await here.gateway.admit(Admission((ACME,), (key(ALICE, expires_at=later.expires_at), later)))
         assert await code(here, headers=bearer(ALICE)) == "200"
+        soon = time.time() + 1.5
+        await here.gateway.admit(Admission((ACME,), (key(ALICE, expires_at=soon), later)))
 
         async def refused() -> bool:
-            return await code(here, headers=bearer(ALICE)) == "401 key_invalid"
+            asked_at = time.time()
+            said = await code(here, headers=bearer(ALICE))
+            assert said == "401 key_invalid" or asked_at <= soon + 1, "it still opens"
+            return said == "401 key_invalid"
 
         await until(refused)
         assert time.time() > soon - 1
@@ -261,26 +268,24 @@ async def test_a_tenant_only_gets_into_its_services(tmp_path: Path):
 
 async def test_the_rate_holds_and_what_is_refused_costs_nothing(tmp_path: Path):
     async with world(tmp_path) as here:
-        limited = replace(ACME, rate_per_s=5.0, burst=3)
-        await here.gateway.admit(Admission((limited, RIVAL), KEYS))
+        await here.gateway.admit(Admission((replace(ACME, rate_per_s=0.01, burst=3), RIVAL), KEYS))
         await guarded(here)
         answers = [await here.client.post("/face", headers=bearer(ALICE)) for _ in range(3)]
         assert [a.status_code for a in answers] == [200, 200, 200]
         assert answers[0].headers["ratelimit-limit"] == "3"
         assert answers[0].headers["ratelimit-remaining"] == "2"
-        began, passed, refused = time.monotonic(), 0, 0
-        while passed < 5:
-            answer = await here.client.post("/face", headers=bearer(ALICE))
-            passed += answer.status_code == 200
-            if answer.status_code == 429:
-                refused += 1
-                assert answer.json()["error"]["code"] == "rate_limited"
-                assert int(answer.headers["retry-after"]) >= 1
-                assert answer.headers["ratelimit-remaining"] == "0"
+        for _ in range(10):
+            refused = await here.client.post("/face", headers=bearer(ALICE))
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+            assert int(refused.headers["retry-after"]) > 50
+            assert refused.headers["ratelimit-remaining"] == "0"
             assert await code(here, headers=bearer(BOB)) == "200"
-        # Five more at five a second: not before 0.8 s after a bucket that was just empty, however often it was tried.
-        assert time.monotonic() - began > 0.75
-        assert refused > 0
+        await here.gateway.admit(Admission((replace(ACME, rate_per_s=5.0, burst=3), RIVAL), KEYS))
+        began, passed = time.monotonic(), 0
+        while passed < 8:
+            passed += await code(here, headers=bearer(ALICE)) == "200"
+        # Three at most from the bucket and five more at five a second, however often it was tried.
+        assert time.monotonic() - began > 0.95
 
 
 async def test_a_reload_does_not_fill_the_bucket(tmp_path: Path):
@@ -296,7 +301,7 @@ async def test_a_reload_does_not_fill_the_bucket(tmp_path: Path):
             return "resync_timeout=<PAST>" in await ask("show peers carry")
 
         await guarded(here)
-        await until(waits_for_no_other, within_s=15.0)
+        await until(waits_for_no_other)
         for _ in range(3):
             assert await code(here, headers=bearer(ALICE)) == "200"
         for n in range(3):
@@ -380,17 +385,20 @@ async def test_who_waits_is_told_from_who_is_served(tmp_path: Path):
 async def test_a_spent_quota_ends_by_itself_at_its_time(tmp_path: Path):
     async with world(tmp_path) as here:
         await guarded(here)
-        midnight = time.time() + 1.5
+        midnight = time.time() + 3600
         await here.gateway.admit(Admission((ACME, RIVAL), KEYS, {"acme": midnight}))
         refused = await here.client.post("/face", headers=bearer(ALICE))
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exhausted")
-        assert 1 <= int(refused.headers["retry-after"]) <= 2
+        assert 3000 < int(refused.headers["retry-after"]) <= 3601
         assert await code(here, headers=bearer(BOB)) == "200"
+        midnight = time.time() + 1.5
+        await here.gateway.admit(Admission((ACME, RIVAL), KEYS, {"acme": midnight}))
 
         async def passes() -> bool:
             return await code(here, headers=bearer(ALICE)) == "200"
 
         await until(passes)
+        assert time.time() > midnight - 1
 
 
 async def test_a_proxy_that_starts_alone_or_is_adopted_has_the_present_keys(tmp_path: Path):
@@ -402,7 +410,7 @@ async def test_a_proxy_that_starts_alone_or_is_adopted_has_the_present_keys(tmp_
         async with here.gateway._busy:  # nobody tells it anything: it has its files alone
             await here.gateway.main.process.stop(0.0)
             await here.gateway.main.revive()
-        async with httpx.AsyncClient(base_url=here.gateway.settings.url) as fresh:
+        async with httpx.AsyncClient(base_url=here.gateway.settings.url, timeout=PATIENCE_S) as fresh:
             assert (await fresh.post("/face", headers=bearer(ALICE))).status_code == 401
             assert (await fresh.post("/face", headers=bearer(BOB))).status_code == 200
         await here.gateway.close(stop=False)
@@ -411,7 +419,7 @@ async def test_a_proxy_that_starts_alone_or_is_adopted_has_the_present_keys(tmp_
         # Before anything is published: the keys of a control process that has just come back.
         await later.admit(Admission((ACME, RIVAL), KEYS[:1]))
         await later.close(stop=False)
-        async with httpx.AsyncClient(base_url=here.gateway.settings.url) as fresh:
+        async with httpx.AsyncClient(base_url=here.gateway.settings.url, timeout=PATIENCE_S) as fresh:
             assert (await fresh.post("/face", headers=bearer(ALICE))).status_code == 200
             assert (await fresh.post("/face", headers=bearer(BOB))).status_code == 401
 

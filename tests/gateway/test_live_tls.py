@@ -16,8 +16,9 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from PIL import Image
 
+from free_ports import free_port
 from gateway.pki import authority, written
-from gateway.world import World, free_port, pool, service, snapshot, until, world
+from gateway.world import PATIENCE_S, World, pool, service, snapshot, until, world
 from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.tls import CertificateFiles, Tls
@@ -48,7 +49,11 @@ def trusting(ca: trustme.CA) -> ssl.SSLContext:
 
 def client(here: World, ca: trustme.CA, *, http2: bool, context: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=here.gateway.settings.url, http2=http2, verify=context or trusting(ca), timeout=10.0, trust_env=False
+        base_url=here.gateway.settings.url,
+        http2=http2,
+        verify=context or trusting(ca),
+        timeout=PATIENCE_S,
+        trust_env=False,
     )
 
 
@@ -127,7 +132,7 @@ async def test_the_certificate_follows_the_name_and_old_versions_are_refused(
             context = context or trusting(ca)
             context.check_hostname = False
             with (
-                socket.create_connection(("127.0.0.1", port), 5) as plain,
+                socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
                 context.wrap_socket(plain, server_hostname=name) as secured,
             ):
                 names = secured.getpeercert()["subjectAltName"]  # type: ignore[index]
@@ -310,12 +315,10 @@ async def test_what_cannot_be_served_is_told_with_the_file_and_the_remedy(tmp_pa
 
 
 async def test_a_handshake_that_does_not_end_is_cut_off(tmp_path: Path, files: CertificateFiles, ca: trustme.CA):
-    async with secure(tmp_path, tls(files), handshake_timeout_s=0.5) as here:
+    async with secure(tmp_path, tls(files), handshake_timeout_s=2.0) as here:
         one = await here.replica("face-1")
         await here.gateway.publish(snapshot(service(pool(servers=(one.server(),)))))
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        assert await asyncio.gather(here.raw(b"", 5.0), here.raw(b"\x16\x03\x01\x02\x00\x01", 5.0)) == [b"", b""]
-        assert loop.time() - began < 4.0, "closed by the proxy, not by us"
+        # Closed by the proxy: `raw` waits for that.
+        assert await asyncio.gather(here.raw(b""), here.raw(b"\x16\x03\x01\x02\x00\x01")) == [b"", b""]
         async with client(here, ca, http2=False) as others:
             assert (await others.post("/face", content=b"x")).status_code == 200

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.world import until
+from gateway.world import PATIENCE_S, until
 from tidegate.gateway.binary import Binary
 from tidegate.gateway.process import ProxyProcess, affordable_connections
 
@@ -50,5 +50,5 @@ async def test_who_is_cancelled_waits_for_the_start_that_is_under_way(tmp_path: 
     assert not task.done()
     (tmp_path / "go").touch()
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5.0)
+        await asyncio.wait_for(task, PATIENCE_S)
     assert task.cancelled()

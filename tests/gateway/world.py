@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
 import shutil
-import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from free_ports import free_port
+from tidegate.base.errors import GatewayError
 from tidegate.gateway.haproxy import HaproxyGateway
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.model.snapshot import PoolRoute, Server, ServiceRoute, Snapshot
 from tidegate.spec.requests import Route
 from tidegate.spec.resolve import PoolKey
 
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+# The longest that a test waits for what will come. Machines stand still for seconds, so it is only ever reached by
+# what has gone wrong, and no test may depend on anything being faster.
+PATIENCE_S = 60.0
 
 
 def settings(folder: Path, **changes: object) -> GatewaySettings:
@@ -33,7 +34,7 @@ def settings(folder: Path, **changes: object) -> GatewaySettings:
         "management_port": free_port(),
         "threads": 2,
         "max_connections": 2000,
-        "stop_grace_s": 2.0,
+        "stop_grace_s": PATIENCE_S,
     }
     return GatewaySettings(**(values | changes))  # type: ignore[arg-type]
 
@@ -46,11 +47,11 @@ def pool(
         "match": None,
         "servers": servers,
         "slots_per_replica": 1,
-        "queue_max_wait_s": 5.0,
+        "queue_max_wait_s": PATIENCE_S,
         "queue_max_length_per_slot": 64,
-        "start_wait_s": 5.0,
-        "request_timeout_s": 10.0,
-        "within_s": 1.0,
+        "start_wait_s": PATIENCE_S,
+        "request_timeout_s": PATIENCE_S,
+        "within_s": PATIENCE_S,
     }
     return PoolRoute(**(values | changes))  # type: ignore[arg-type]
 
@@ -88,6 +89,7 @@ class Replica:
     seen: list[Seen] = field(default_factory=list)
     busy: int = 0
     most_busy: int = 0
+    story: list[tuple[float, str]] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -102,19 +104,23 @@ class Replica:
 
     def kill(self) -> None:
         """As if its process had been ended: the port closes and every connection breaks."""
+        self._tell("killed")
         if self._server is not None:
             self._server.close()
             self._server = None
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def _tell(self, what: str) -> None:
+        self.story.append((time.monotonic(), f"{self.name} {what}"))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
             while True:
                 await self._one(reader, writer)
-        except (OSError, EOFError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, EOFError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the proxy has left, or the test is over
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -126,6 +132,7 @@ class Replica:
         method, path, _ = head[0].split(" ")
         request = Seen(method, path, headers, size)
         self.seen.append(request)
+        self._tell(f"was given {method} {path} ({size} bytes)")
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
@@ -136,6 +143,7 @@ class Replica:
                 await asyncio.sleep(self.delay_s)
         finally:
             self.busy -= 1
+        self._tell(f"answers {status}")
         writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
         await writer.drain()
 
@@ -168,21 +176,74 @@ class World:
     gateway: HaproxyGateway
     client: httpx.AsyncClient
     replicas: list[Replica] = field(default_factory=list)
+    story: list[tuple[float, str]] = field(default_factory=list)
 
     async def replica(self, name: str, delay_s: float = 0.0, answer: Answer | None = None) -> Replica:
-        replica = await Replica(name, delay_s, answer).start()
+        replica = await Replica(name, delay_s, answer, story=self.story).start()
         self.replicas.append(replica)
         return replica
 
-    async def raw(self, data: bytes, within_s: float = 5.0) -> bytes:
-        """Send bytes as they are; what came back until the proxy closed or `within_s` was over."""
+    async def told(self) -> str:
+        """For who reads of a failure: what the replicas saw in order, and the proxy's own counters."""
+        began = self.story[0][0] if self.story else 0.0
+        lines = [f"{at - began:8.3f} s  {what}" for at, what in self.story[-60:]]
+        with contextlib.suppress(GatewayError):
+            lines += await self._counters()
+        return "\n".join(["what happened:", *lines, f"restarts of the proxy: {self.gateway.main.restarts}"])
+
+    async def _counters(self) -> list[str]:
+        master = self.gateway.main.master
+        workers = await master.workers()
+        shown = (
+            "status",
+            "scur",
+            "qcur",
+            "stot",
+            "hrsp_2xx",
+            "hrsp_5xx",
+            "econ",
+            "eresp",
+            "wretr",
+            "wredis",
+            "cli_abrt",
+        )
+        lines = []
+        for pid in filter(None, (workers.current, *workers.old)):
+            for row in csv.DictReader((await master.worker(pid, "show stat"))[2:].splitlines()):
+                counts = " ".join(f"{name}={row[name]}" for name in shown if row[name] not in ("", "0"))
+                lines.append(f"worker {pid} {row['pxname']}/{row['svname']}: {counts}")
+        return lines
+
+    async def left(self, path: str = "/face", **extra: object) -> None:
+        """A client that sends a request and leaves once the proxy has it."""
+
+        async def inside() -> int:
+            seen = await self.gateway._look()
+            return sum(row.inside for pools in seen.values() for row in pools.values())
+
+        before = await inside()
+        sent = asyncio.create_task(self.client.get(path, **extra))  # type: ignore[arg-type]
+
+        async def arrived() -> bool:
+            return await inside() > before
+
+        await until(arrived)
+        sent.cancel()
+        await asyncio.wait({sent})
+
+    async def raw(self, data: bytes) -> bytes:
+        """Send bytes as they are; what came back until the proxy closed.
+
+        Raises:
+            TimeoutError: it did not within `PATIENCE_S`.
+        """
         port = self.gateway.settings.listen_port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(data)
         got = b""
         try:
-            with contextlib.suppress(TimeoutError, OSError):
-                async with asyncio.timeout(within_s):
+            async with asyncio.timeout(PATIENCE_S):
+                with contextlib.suppress(ConnectionError):
                     while chunk := await reader.read(65536):
                         got += chunk
         finally:
@@ -195,11 +256,14 @@ async def world(folder: Path, **changes: object) -> AsyncIterator[World]:
     gateway = HaproxyGateway(settings(folder, **changes))
     await gateway.start()
     limits = httpx.Limits(max_connections=500, max_keepalive_connections=100)
-    client = httpx.AsyncClient(base_url=gateway.settings.url, timeout=10.0, limits=limits, trust_env=False)
+    client = httpx.AsyncClient(base_url=gateway.settings.url, timeout=PATIENCE_S, limits=limits, trust_env=False)
     here = World(gateway, client)
     try:
         async with client:
             yield here
+    except Exception as fault:
+        fault.add_note(await here.told())
+        raise
     finally:
         for replica in here.replicas:
             replica.kill()
@@ -215,12 +279,14 @@ async def stop_now(gateway: HaproxyGateway) -> None:
         shutil.rmtree(gateway.settings.socket_folder, ignore_errors=True)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition.
 
     Raises:
-        TimeoutError: it did not come true within `within_s`.
+        TimeoutError: it did not come true within `PATIENCE_S`.
     """
-    async with asyncio.timeout(within_s):
-        while not await condition():
-            await asyncio.sleep(0.01)
+    deadline = time.monotonic() + PATIENCE_S
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {PATIENCE_S:g} s: {condition.__qualname__.rpartition('.')[2]}")
+        await asyncio.sleep(0.01)

@@ -26,9 +26,12 @@ def target(address: str = "127.0.0.1:1", probes: dict[str, Any] | None = None, *
     return ProbeTarget(**(given | over))
 
 
-async def until(true: Callable[[], Any], within_s: float = 10.0) -> None:
+PATIENCE_S = 60.0
+
+
+async def until(true: Callable[[], Any]) -> None:
     """Wait for a condition; the deadline is generous, the usual wait some milliseconds."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + PATIENCE_S
     while not true():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s"
         await asyncio.sleep(0.005)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from probes.servers import Web, reply
-from probes.targets import target, until
+from probes.targets import PATIENCE_S, target, until
 from tidegate.base import process_tree
 from tidegate.model.observed import Verdict
 from tidegate.probes.checks import Asked, Checks
@@ -34,14 +34,14 @@ class Bench:
         self.scripts = Scripts()
         self.checks = Checks(self.scripts)
 
-    async def run(self, code: str, *, timeout: float = 20, memory: str = "256Mi", **over: Any) -> Result:
+    async def run(self, code: str, *, timeout: float = PATIENCE_S, memory: str = "256Mi", **over: Any) -> Result:
         asked = over.pop("asked", Asked("liveness"))
         path = self.folder / "probe.py"
         path.write_text(code)
         probe = Probe(python={"script": "probe.py", "memory": memory, "args": ["a", "b"]}, timeout=timeout)
         return await self.checks.run(target(directory=str(self.folder), **over), probe, asked)
 
-    async def run_command(self, *command: str, timeout: float = 20, **over) -> Result:
+    async def run_command(self, *command: str, timeout: float = PATIENCE_S, **over) -> Result:
         probe = Probe(exec=list(command), timeout=timeout)
         return await self.checks.run(target(directory=str(self.folder), **over), probe, Asked("readiness"))
 
@@ -93,8 +93,20 @@ async def test_what_a_script_can_say(bench: Bench, code: str, verdict: Verdict, 
 
 
 async def test_a_script_that_hangs_is_ended_and_counts_as_a_failure(bench: Bench):
-    result = await bench.run("print('asking', flush=True); import time; time.sleep(600)", timeout=0.3)
-    assert (result.verdict, result.reason) == (FAIL, "asking; no verdict within 0.3 s")
+    result = await bench.run("print('asking', flush=True); import time; time.sleep(600)", timeout=2.5)
+    assert (result.verdict, result.reason) == (FAIL, "asking; no verdict within 2.5 s")
+
+
+async def test_time_in_which_the_whole_machine_stood_still_does_not_run_against_a_script(bench: Bench):
+    slow = asyncio.create_task(bench.run("import time; time.sleep(0.5); print('well')", timeout=2.5))
+    await until(lambda: bench.scripts._process is not None and len(_below(bench)) >= 2)
+    both = [bench.scripts._process.pid, *_below(bench)]
+    for pid in both:
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(3)
+    for pid in reversed(both):
+        os.kill(pid, signal.SIGCONT)
+    assert (await slow).verdict is PASS
 
 
 async def test_a_script_that_ignores_every_signal_is_ended(bench: Bench):
@@ -125,7 +137,7 @@ async def test_what_a_script_leaves_running_is_ended_with_it(bench: Bench):
 
 
 async def test_a_script_that_forks_without_end_is_stopped_and_blamed(bench: Bench):
-    result = await bench.run(BOMB, timeout=10, env={"PROBE_TEST": str(bench.folder)})
+    result = await bench.run(BOMB, env={"PROBE_TEST": str(bench.folder)})
     assert (result.verdict, result.reason) == (UNKNOWN, "the script started too many processes")
     assert process_tree.marked(f"PROBE_TEST={bench.folder}") == {}
 
@@ -144,7 +156,7 @@ async def test_memory_spread_over_processes_is_stopped_and_blamed(bench: Bench):
 async def test_megabytes_of_output_are_read_dropped_and_their_end_is_kept(bench: Bench):
     code = "import sys\nfor _ in range(80): sys.stdout.write('x' * 99999 + '\\n'); sys.stderr.write('y' * 99999)\n"
     code += "print('done')"
-    assert await bench.run(code) == Result(PASS, "done", pytest.approx(0, abs=20))
+    assert await bench.run(code) == Result(PASS, "done", pytest.approx(0, abs=PATIENCE_S))
 
 
 async def test_a_line_without_end_is_cut(bench: Bench):
@@ -177,7 +189,7 @@ async def test_the_sdk_asks_the_replica_and_measures_it(bench: Bench):
     code = SDK + (
         "a = replica.get('/x'); b = replica.post('/y', json_body={'k': 1})\n"
         "assert a.ok and a.json() == {'n': 1} and b.status == 404, (a, b)\n"
-        "healthy(f'{replica.memory_bytes > 1 << 20} {a.took_s < 5}')"
+        "healthy(f'{replica.memory_bytes > 1 << 20} {a.took_s < 60}')"
     )
     pages = {"/x": reply(200, '{"n": 1}'), "/y": reply(404)}
     async with Web(pages.get).listening() as web:
@@ -253,5 +265,5 @@ async def test_scripts_end_with_the_prober(bench: Bench):
 
 
 async def test_many_scripts_at_once_wait_for_each_other_and_no_time_runs_against_them(bench: Bench):
-    results = await asyncio.gather(*(bench.run("import time; time.sleep(0.05)", timeout=10) for _ in range(20)))
+    results = await asyncio.gather(*(bench.run("import time; time.sleep(0.05)") for _ in range(20)))
     assert {r.verdict for r in results} == {PASS}

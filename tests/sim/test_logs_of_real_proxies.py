@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.system import free_ports
+from free_ports import free_ports
 from tidegate.gateway.binary import find
 from tidegate.sim.trace_files import read
 
@@ -24,7 +24,7 @@ def send(port: int) -> None:
     odd = (b"\x00\xff nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b'GET /"quoted" HTTP/1.1\r\nHost: a\r\n\r\n')
     usual = b'GET /%d HTTP/1.1\r\nHost: a\r\nUser-Agent: [odd] "agent"\r\nConnection: close\r\n\r\n'
     for i in range(REQUESTS):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
             s.sendall(odd[i // 10] if i % 10 == 9 and i // 10 < len(odd) else usual % i)
             s.shutdown(socket.SHUT_WR)
             while s.recv(65536):
@@ -32,7 +32,7 @@ def send(port: int) -> None:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -49,7 +49,7 @@ def test_haproxy(tmp_path: Path):
     config = tmp_path / "h.cfg"
     config.write_text(
         "global\n log stdout format raw local0\ndefaults\n mode http\n log global\n option httplog\n"
-        " timeout client 5s\n timeout connect 5s\n timeout server 5s\n"
+        " timeout client 60s\n timeout connect 60s\n timeout server 60s\n"
         f"frontend front\n bind 127.0.0.1:{port}\n http-request return status 200\n"
     )
     log = tmp_path / "access.log"

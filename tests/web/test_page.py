@@ -21,7 +21,7 @@ FACES = [replica("face-1"), replica("face-2", in_flight=1), replica("face-3", "s
 HOSTILE = "</script><img src=x onerror=document.title='pwned'><b>"
 
 
-def eventually(what, why: str, within_s: float = 15.0):
+def eventually(what, why: str, within_s: float = 60.0):
     """The first true answer of `what`; a browser is asked again until then."""
     deadline = time.monotonic() + within_s
     while not (answer := what()):

@@ -14,8 +14,8 @@ import trustme
 
 from gateway.pki import written
 from tidegate.base.errors import ControlError
-from tidegate.web import secure
-from tidegate.web.server import STOP_WITHIN_S, Listen, serving
+from tidegate.web import secure, server
+from tidegate.web.server import Listen, serving
 from web.world import FakeControl
 
 
@@ -40,7 +40,8 @@ async def test_serves_a_socket_for_its_owner_and_a_port_for_browsers(tmp_path):
     assert not path.exists()
 
 
-async def test_stopping_does_not_wait_for_followers(tmp_path):
+async def test_stopping_does_not_wait_for_followers(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "STOP_WITHIN_S", 3600.0)
     door = serving(FakeControl(), Listen(tmp_path / "control.sock"))
     served = await door.__aenter__()
     async with (
@@ -49,9 +50,8 @@ async def test_stopping_does_not_wait_for_followers(tmp_path):
         http.stream("GET", "/v1/events?follow=1"),
     ):
         await anext(stream.aiter_bytes())
-        began = asyncio.get_running_loop().time()
-        await door.__aexit__(None, None, None)
-        assert asyncio.get_running_loop().time() - began < STOP_WITHIN_S
+        async with asyncio.timeout(60):
+            await door.__aexit__(None, None, None)
 
 
 async def test_a_socket_left_by_a_dead_process_is_replaced(tmp_path):
@@ -115,7 +115,7 @@ async def test_a_renewed_certificate_is_served_to_new_connections(tmp_path, monk
 
         assert await name() == "old.example.org"
         written(tmp_path, ca.issue_cert("127.0.0.1", "new.example.org"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await name() != "new.example.org":
                 await asyncio.sleep(0.02)
 

@@ -158,7 +158,7 @@ class HaproxyGateway:
         """
         async with self._busy:
             await self._revive()
-            seen = await self._look()
+            seen = await self._look(every=True)
             if self._version is not None:
                 await self._converge(seen)
             self._pump()
@@ -298,20 +298,42 @@ class HaproxyGateway:
         await self._admissions.follow(self.main.master, next(iter(seen)))
         self._version = snapshot.version
 
-    async def _look(self) -> Seen:
-        """The pools of every worker, the accepting one first; an old one that just ended is left out."""
+    async def _look(self, *, every: bool = False) -> Seen:
+        """The pools of every worker, the accepting one first; an old one that just ended is left out.
+
+        With `every`, one that goes on but does not answer is waited for: a replica is stopped when no worker has a
+        request on it, so what cannot be seen must not pass for nothing.
+
+        Raises:
+            GatewayError: the accepting worker does not answer, or with `every`, one of them.
+        """
         master = self.main.master
         workers = await master.workers()
         if workers.current is None:
             raise GatewayError("the proxy has no worker")
         said = await master.worker(workers.current, "show stat")
-        old = (master.worker(pid, "show stat", old=True) for pid in workers.old)
-        answers = zip(workers.old, await asyncio.gather(*old, return_exceptions=True), strict=True)
-        texts = {workers.current: said} | {pid: answer for pid, answer in answers if isinstance(answer, str)}
+        old = (self._said_by_old(pid, wait=every) for pid in workers.old)
+        answers = zip(workers.old, await asyncio.gather(*old), strict=True)
+        texts = {workers.current: said} | {pid: answer for pid, answer in answers if answer is not None}
         self._refusals.look(texts)
         seen = {pid: read_stat(text) for pid, text in texts.items()}
         self._balances = {name: pool.balance for name, pool in seen[workers.current].items()}
         return seen
+
+    async def _said_by_old(self, pid: int, *, wait: bool) -> str | None:
+        """What a worker that lets its last requests end says; None when it has ended, or will not `wait` for it."""
+        master = self.main.master
+        try:
+            return await master.worker(pid, "show stat", old=True)
+        except GatewayError:
+            if not wait or pid not in (await master.workers()).old:
+                return None
+        try:
+            return await master.worker(pid, "show stat")
+        except GatewayError:
+            if pid in (await master.workers()).old:
+                raise
+            return None
 
     async def _converge(self, seen: Seen) -> None:
         """Tell each worker what it lacks.

@@ -23,6 +23,7 @@ from tidegate.probe.run import run_script
 WATCH_S = 0.05  # how often memory and processes are looked at; at first every EARLY_WATCH_S, for a script that forks
 EARLY_WATCH_S, EARLY_S = 0.005, 0.1  # doubles its processes every few milliseconds
 MOST_PROCESSES = 64
+STOOD_STILL_S = 0.5  # a wait so much longer than it was to be: neither this process nor, likely, the script could run
 SHARED_BYTES = 16 * 2**20  # on top for each process: the interpreter they share, which the quick count sees in each
 TAIL_BYTES = 4096  # kept of each stream; the rest is read and dropped, so that a script is never blocked by its output
 REASON_CHARS = 300  # two of them, four bytes a character, fit into one line below 4096 bytes
@@ -80,7 +81,11 @@ def _wait(order: dict[str, Any], child: int, tails: dict[int, bytes], deadline: 
                 broken = _broken_bound(order)
                 if broken:
                     return broken, None
-            ready = dict(poll.poll(max(0.0, min(deadline, look_at) - now) * 1000 + 1))
+            wait_s = max(0.0, min(deadline, look_at) - now)
+            ready = dict(poll.poll(wait_s * 1000 + 1))
+            overslept_s = time.monotonic() - now - wait_s
+            if overslept_s > STOOD_STILL_S:
+                deadline += overslept_s
             if pidfd in ready:
                 return "exited", process_tree.reap().get(child)
             for fd in tails:

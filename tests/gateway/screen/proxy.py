@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from free_ports import free_port
 from tidegate.gateway.binary import find
 from tidegate.gateway.screening import MediaLimits, fact_lines, load_lines, media_sample, screen_lines
 
@@ -22,12 +23,12 @@ global
   {load}
 defaults
   mode http
-  timeout client 20s
-  timeout server 20s
-  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  timeout connect 60s
 frontend screened
   bind 127.0.0.1:{port}
-  http-request wait-for-body time 20s
+  http-request wait-for-body time 60s
   http-request del-header x-media- -m beg
   {screen}
   acl huge {pixels} -m int gt 1000000
@@ -39,12 +40,6 @@ backend echo
   http-request set-var(txn.next) {total_pixels},add(1)
   http-request return status 200 content-type text/plain lf-string "%[req.hdrs] pixels:%[var(txn.next)]"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -62,7 +57,7 @@ def screened(folder: Path, limits: MediaLimits | None = None) -> Iterator[httpx.
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         _wait(port, process)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
         process.kill()
@@ -71,10 +66,10 @@ def screened(folder: Path, limits: MediaLimits | None = None) -> Iterator[httpx.
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, "the proxy ended; see haproxy.log"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=60):
             return
         time.sleep(0.02)
     raise AssertionError("the proxy does not listen")
