@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from cli.running import run, running
 from tidegate import __version__
 from tidegate.base.errors import ControlError
 from tidegate.cli.client import Client
+from tidegate.cli.exits import Unreachable
 from tidegate.model.memory import RolloutRecord
 from tidegate.model.reasons import Reason
 from tidegate.model.status import RolloutStatus, Status
@@ -180,7 +182,15 @@ def test_rollout_status_watches_until_the_end_and_a_revision_that_went_back_is_a
     async def status() -> Status:
         return next(to_come, back)
 
+    looks, ask = itertools.count(1), Client.status
+
+    def restarting(client: Client) -> Status:
+        if next(looks) in (2, 3):
+            raise Unreachable("it is being restarted")
+        return ask(client)
+
     monkeypatch.setattr(control, "status", status)
+    monkeypatch.setattr(Client, "status", restarting)
     told = run("rollout", "status", "face-fusion", "--watch", "--state", state)
     assert told.exit_code == 1
     assert told.stdout.splitlines() == [
@@ -188,6 +198,7 @@ def test_rollout_status_watches_until_the_end_and_a_revision_that_went_back_is_a
         "face-fusion/default: cccc rolled back: verify failed: wrong answer; aaaa serves until the manifest changes, "
         "or `tidegate rollout retry face-fusion`",
     ]
+    assert told.stderr == "Tidegate does not answer. Waiting until it is back; Ctrl-C ends this.\n", "once"
     assert "cccc rolled back: verify failed" in run("status", "--state", state).stdout
 
 

@@ -22,3 +22,12 @@ def test_fields_are_told_as_they_stand_in_a_manifest():
         "env.V: unset -> 2",
         "idempotent: true -> false",
     )
+
+
+def test_of_a_script_it_is_told_that_its_text_changed():
+    named = {"probes": {"liveness": {"python": "/a/alive.py"}}}
+    before, after = (declared(**named, scripts={"/a/alive.py": text}) for text in ("old", "new"))
+    (change,) = (c for c in changes(before, after) if c.name == "ocr")
+    assert change.fields == ("/a/alive.py: its text changed",)
+    (change,) = (c for c in changes(declared(), after) if c.name == "ocr")
+    assert all(field.startswith("probes.liveness") for field in change.fields)

@@ -104,6 +104,7 @@ def test_a_killed_control_process_continues_a_paused_upgrade_and_can_still_go_ba
         live.process = None
         live.up()
         assert rollout(live).paused
+        (live.folder / "verify_echo.py").write_text("assert False, 'replicas are tested by what was applied'")
         live.run("rollout", "undo", "echo")
         ended(live, "rolled back")
         victim = live.pool().replicas[0]

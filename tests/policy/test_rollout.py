@@ -458,6 +458,8 @@ def test_undo_afterwards_brings_the_last_revision_back():
     ask(until(world.tick(), RolloutPhase.STABLE), "undo")
     until(world, RolloutPhase.ROLLED_BACK)
     assert serving(world, before) == len(world.alive()) == 8
+    last = roll(world).history[-1]
+    assert last.outcome == "rolled back" and last.ended_at > last.began_at, "how long going back took"
 
 
 # -- the table -----------------------------------------------------------------------------------------------------

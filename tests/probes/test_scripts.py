@@ -267,3 +267,14 @@ async def test_scripts_end_with_the_prober(bench: Bench):
 async def test_many_scripts_at_once_wait_for_each_other_and_no_time_runs_against_them(bench: Bench):
     results = await asyncio.gather(*(bench.run("import time; time.sleep(0.05)") for _ in range(20)))
     assert {r.verdict for r in results} == {PASS}
+
+
+async def test_a_script_is_run_as_it_was_when_its_revision_was_applied(bench: Bench):
+    (bench.folder / "beside.py").write_text("WORD = 'a'")
+    text = "import beside, sys\ndef check():\n  assert beside.WORD == sys.argv[1], 'no'\n  assert False  # the text's\n"
+    pinned = {"probe.py": text}
+    result = await bench.run("healthy in place, and longer\n" * 9, scripts=pinned)
+    assert (result.verdict, result.reason) == (FAIL, "assertion failed: assert False  # the text's")
+    (bench.folder / "probe.py").unlink()
+    broken = await bench.run("", scripts={"probe.py": "1 +"})
+    assert broken.verdict is UNKNOWN and "invalid syntax" in broken.reason

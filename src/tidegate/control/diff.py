@@ -51,7 +51,10 @@ def _change(key: tuple[str, str], old: Manifest | None, new: Manifest | None) ->
 
 
 def _fields(old: Any, new: Any, path: str) -> Iterable[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
+    if path == "spec.scripts":
+        both = (old or {}).keys() & (new or {}).keys()  # one that comes or goes is told where it is named
+        yield from (f"{name}: its text changed" for name in sorted(both) if old[name] != new[name])
+    elif isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _fields(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
     elif old != new:

@@ -132,6 +132,7 @@ class Observer:
             pool=seen.key.pool,
             revision=seen.revision,
             upstreams={name: up for name in service.uses if (up := self._upstream(name))},
+            scripts=service.scripts,
         )
 
     def _upstream(self, service: str) -> Upstream | None:

@@ -7,10 +7,12 @@ restarts a fleet.
 
 from __future__ import annotations
 
+import linecache
 import os
 import runpy
 import sys
 import traceback
+from types import ModuleType
 from typing import Any
 
 from tidegate.probe.answers import HEALTHY, UNHEALTHY, UNKNOWN, healthy, unhealthy, unknown
@@ -18,12 +20,15 @@ from tidegate.probe.answers import HEALTHY, UNHEALTHY, UNKNOWN, healthy, unhealt
 ENTRY = "check"
 
 
-def run_script(script: str, args: list[str]) -> int:
-    """Run `script` with `args`, then its `check()` if it has one; the exit code."""
+def run_script(script: str, args: list[str], text: str | None = None) -> int:
+    """Run `script` with `args`, then its `check()` if it has one; the exit code.
+
+    With `text`, that is run as if it stood in the file.
+    """
     sys.argv = [script, *args]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))  # noqa: PTH100, PTH120 - pathlib is slow to import
     try:
-        names = runpy.run_path(script, run_name="__main__")
+        names = runpy.run_path(script, run_name="__main__") if text is None else _run_text(script, text)
         if callable(names.get(ENTRY)):
             _answer(names[ENTRY]())
     except SystemExit as end:
@@ -36,6 +41,16 @@ def run_script(script: str, args: list[str]) -> int:
         traceback.print_exc()
         return UNKNOWN
     return HEALTHY
+
+
+def _run_text(script: str, text: str) -> dict[str, Any]:
+    """What `runpy.run_path` does, with a text; tracebacks show its lines and not those of the file."""
+    linecache.cache[script] = (len(text), None, text.splitlines(keepends=True), script)
+    main = ModuleType("__main__")
+    main.__file__ = script
+    sys.modules["__main__"] = main
+    exec(compile(text, script, "exec"), main.__dict__)
+    return main.__dict__
 
 
 def _answer(value: Any) -> None:

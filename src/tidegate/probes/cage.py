@@ -33,7 +33,7 @@ CHUNK = 65536
 def run(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out `order` and say how it ended.
 
-    The order: `id`, `cwd`, `env`, `timeout_s`, `memory_bytes`, and `argv` for a command or `script` and `args`.
+    The order: `id`, `cwd`, `env`, `timeout_s`, `memory_bytes`, and `argv` for a command or `script`, `text` and `args`.
     The answer: `id`, `end` ("exited", "timeout", "memory", "processes" or "fault"), `code` (negative: a signal),
     `out` and `err` (the last line of each stream), `took_s`.
     """
@@ -175,7 +175,7 @@ def _python(order: dict[str, Any]) -> int:
     sys.path[:0] = [p for p in order["env"].get("PYTHONPATH", "").split(os.pathsep) if p]
     # Private writable memory, not address space: numpy and CUDA reserve far more of that than they use.
     resource.setrlimit(resource.RLIMIT_DATA, (order["memory_bytes"], order["memory_bytes"]))
-    return run_script(order["script"], order["args"])
+    return run_script(order["script"], order["args"], order["text"])
 
 
 def report(order: dict[str, Any], fd: int) -> None:

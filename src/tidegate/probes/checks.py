@@ -62,10 +62,19 @@ class Checks:
     async def script(self, target: ProbeTarget, python: Python, timeout_s: float, asked: Asked) -> Result:
         """Run a Python script about the replica."""
         path = Path(target.directory, python.script)
-        if not path.is_file():
+        text = target.scripts.get(python.script)
+        if text is None and not path.is_file():
             return Result(Verdict.UNKNOWN, f"script {path} does not exist")
         env = _environment(target) | {ENVIRONMENT: json.dumps(_facts(target, asked, timeout_s))}
-        task = Task(target.directory, env, timeout_s, python.memory, script=str(path.resolve()), args=list(python.args))
+        task = Task(
+            target.directory,
+            env,
+            timeout_s,
+            python.memory,
+            script=str(path.resolve()),
+            text=text,
+            args=list(python.args),
+        )
         return await self._scripts.run(task)
 
     async def _exec(self, target: ProbeTarget, wanted: Exec, timeout_s: float, asked: Asked) -> Result:

@@ -24,6 +24,7 @@ class Upstream:
 class ProbeTarget:
     """A replica to be probed. `address` is "host:port"; `directory` is where its scripts and files are found.
 
+    `scripts` are the texts of its scripts by path, as its revision was applied; others are read when they run.
     `gateway` is the base URL of the gateway as seen from the replica, "" when there is none; `uses` the services it
     must be able to reach, `upstreams` where each of them answers (default: `gateway`/NAME/).
     """
@@ -42,6 +43,7 @@ class ProbeTarget:
     revision: str = ""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     tls: ReplicaTls | None = None
+    scripts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

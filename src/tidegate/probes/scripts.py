@@ -26,7 +26,10 @@ COMMAND_MEMORY_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A command (`argv`) or a Python script (`script`, `args`) to run in `cwd` with exactly `env`."""
+    """A command (`argv`) or a Python script (`script`, `args`) to run in `cwd` with exactly `env`.
+
+    `text` is what the script says; None: what its file says when it runs.
+    """
 
     cwd: str
     env: dict[str, str]
@@ -34,6 +37,7 @@ class Task:
     memory_bytes: int = COMMAND_MEMORY_BYTES
     argv: list[str] = field(default_factory=list)
     script: str = ""
+    text: str | None = None
     args: list[str] = field(default_factory=list)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tidegate.base.units import format_bytes
 from tidegate.base.wording import shown
 from tidegate.spec.checks import Manifest
 from tidegate.spec.cluster import Cluster
-from tidegate.spec.common import API_VERSION, Lookup
+from tidegate.spec.common import API_VERSION, LARGEST_SCRIPT, Lookup
 from tidegate.spec.documents import Document
 from tidegate.spec.faults import Fault, FieldPath, describe, field_names, meant, model_at, nearest
 from tidegate.spec.probes import SHORT_FORMS
@@ -40,13 +41,18 @@ def accept(document: Document, directory: Path | None) -> tuple[Manifest | None,
         text = f"got {shown(data)}, expected a manifest: apiVersion, kind, metadata, spec"
         return None, [Fault(document.file, document.line(()), (), text)]
     heading = [Fault(document.file, document.line(path), path, text) for path, text in _heading(data)]
+    if directory is not None and isinstance(spec := data.get("spec"), dict) and "scripts" in spec:
+        path = ("spec", "scripts")
+        text = "is filled in from the files that probes and verify name. Take it out"
+        heading.append(Fault(document.file, document.line(path), path, text))
     if heading:
         return None, heading
     model = KINDS[data["kind"]]
     lookup = None if directory is None else _lookup(directory)
     given = _in_directory(data) if lookup else data
     try:
-        return model.model_validate(given, context=lookup), []
+        manifest = model.model_validate(given, context=lookup)
+        return manifest if lookup is None else _with_texts(manifest, lookup), []
     except ValidationError as error:
         errors: list[Any] = list(error.errors(include_url=False))
     errors += _errors_behind(errors, given, model, lookup)
@@ -71,6 +77,14 @@ def _heading(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
         yield ("kind",), f"{text}, expected MediaService, Cluster or Tenant.{hint}"
 
 
+def _with_texts(manifest: Manifest, lookup: Lookup) -> Manifest:
+    """With the text of its scripts, so that what a revision is does not change when a file does."""
+    if not isinstance(manifest, MediaService) or not lookup.scripts:
+        return manifest
+    spec = manifest.spec.model_copy(update={"scripts": dict(sorted(lookup.scripts.items()))})
+    return manifest.model_copy(update={"spec": spec})
+
+
 def _lookup(directory: Path) -> Lookup:
     base = os.path.abspath(directory)  # noqa: PTH100  resolve() would follow links, and people know their paths by name
 
@@ -87,7 +101,28 @@ def _lookup(directory: Path) -> Lookup:
             raise ValueError(f"got {shown(path)}, but there is no directory {full}. Correct the path")
         return full
 
-    return Lookup(lambda path: existing(path, "script"), folder, lambda path: existing(path, "file"))
+    texts: dict[str, str] = {}
+
+    def script(path: str) -> str:
+        full = existing(path, "script")
+        texts[full] = _text(path, full)
+        return full
+
+    return Lookup(script, folder, lambda path: existing(path, "file"), texts)
+
+
+def _text(path: str, full: str) -> str:
+    try:
+        data = Path(full).read_bytes()
+    except OSError as error:
+        raise ValueError(f"got {shown(path)}, but {full} cannot be read: {error.strerror}. Make it readable") from None
+    if len(data) > LARGEST_SCRIPT:
+        most = format_bytes(LARGEST_SCRIPT)
+        raise ValueError(f"got {shown(path)}, but {full} is larger than {most}. Put data into files beside it")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"got {shown(path)}, but {full} is not UTF-8. Save it as UTF-8") from None
 
 
 def _in_directory(data: Mapping[str, Any]) -> Mapping[str, Any]:

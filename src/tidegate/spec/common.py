@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
@@ -14,6 +14,8 @@ from tidegate.base.wording import shown
 
 API_VERSION: Final = "tidegate.dev/v1"
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"
+
+LARGEST_SCRIPT: Final = 256 * 1024  # bytes; a program, not data
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Word = Annotated[str, StringConstraints(min_length=1)]
@@ -37,15 +39,21 @@ class Lookup:
     """What a reader of manifests gives to validation as its context, so that models need not touch files.
 
     `script`, `directory` and `file` turn a path as written into an absolute one and raise ValueError with a sentence
-    when there is no such file. Without a context (a manifest from an API or our own store) paths stay as they are.
+    when there is no such file; `scripts` holds the text of each script that was asked for, by absolute path. Without a
+    context (a manifest from an API or our own store) paths stay as they are.
     """
 
     def __init__(
-        self, script: Callable[[str], str], directory: Callable[[str], str], file: Callable[[str], str]
+        self,
+        script: Callable[[str], str],
+        directory: Callable[[str], str],
+        file: Callable[[str], str],
+        scripts: Mapping[str, str],
     ) -> None:
         self.script = script
         self.file = file
         self.directory = directory
+        self.scripts = scripts
 
 
 def _script(path: str, info: ValidationInfo) -> str:

@@ -1,6 +1,6 @@
 """Reading manifests: files, directories, standard input, or data that came over the API.
 
-All faults of all files are found before anything is refused. This is the only module of the package that opens files.
+All faults of all files are found before anything is refused. Only this module and `accept` open files.
 """
 
 from __future__ import annotations

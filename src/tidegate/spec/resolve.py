@@ -1,7 +1,8 @@
 """From what is written to what each pool is: service and pool merged, revision named.
 
 A revision is the content hash of what defines a running replica (command, image, env, directory, port, resources,
-concurrency, probes); scaling, placement and routing are not part of it, so changing them starts no rollout.
+concurrency, probes, the scripts of probes and verify); scaling, placement and routing are not part of it, so changing
+them starts no rollout.
 """
 
 from __future__ import annotations
@@ -129,7 +130,14 @@ def _revision(service: MediaService, pool: Pool) -> str:
         repr(sorted((spec.env | pool.env).items())),
         (pool.resources or spec.resources).model_dump_json(),
         str(pool.concurrency or spec.concurrency),
+        *_tests(spec),
     )
+
+
+def _tests(spec: MediaServiceSpec) -> list[str]:
+    """What probes and verify run: a revision is tested by what it was applied with, as long as it lives."""
+    texts = [f"{path} {hashlib.blake2b(text.encode()).hexdigest()}" for path, text in sorted(spec.scripts.items())]
+    return [*texts, spec.rollout.verify.model_dump_json()] if texts and spec.rollout.verify else texts
 
 
 @lru_cache(maxsize=4096)

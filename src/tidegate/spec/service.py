@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from tidegate.base.units import Bytes, Ratio, Seconds
 from tidegate.base.wording import shown
@@ -12,6 +12,7 @@ from tidegate.spec.access import Access
 from tidegate.spec.by_url import MediaByUrl
 from tidegate.spec.common import (
     API_VERSION,
+    LARGEST_SCRIPT,
     DirectoryPath,
     Env,
     Flag,
@@ -113,6 +114,11 @@ class MediaServiceSpec(Strict):
         default=30.0, ge=0, le=LONGEST_REQUEST_S, description="time a replica has to end after it was told to stop"
     )
     preStop: tuple[Word, ...] = Field(default=(), description="command run before a replica is told to stop")
+    scripts: dict[str, Annotated[str, StringConstraints(max_length=LARGEST_SCRIPT)]] = Field(
+        default={},
+        description="not written by you: the text of the Python scripts of probes and `verify` by path, filled in from "
+        "the files when they are read; it is part of the revision",
+    )
 
     @property
     def reads_media(self) -> bool:

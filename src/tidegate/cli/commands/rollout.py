@@ -60,15 +60,27 @@ def status(
 ) -> None:
     """Say how far the upgrade of a service is.
 
-    With --watch until none is under way: exit code 1 when a revision was rolled back.
+    With --watch until none is under way: exit code 1 when a revision was rolled back. A control process that is
+    restarted meanwhile is waited for.
     """
+    from tidegate.cli.exits import Unreachable
     from tidegate.cli.output import until_interrupted
     from tidegate.cli.upgrades import GOES_ON, sentence
 
-    said = ""
+    said, away = "", False
     with until_interrupted():
         while True:
-            pools = _pools(service, state)
+            try:
+                pools = _pools(service, state)
+            except Unreachable:
+                if not (watch and said):
+                    raise
+                if not away:
+                    typer.echo("Tidegate does not answer. Waiting until it is back; Ctrl-C ends this.", err=True)
+                away = True
+                time.sleep(_LOOK_S)
+                continue
+            away = False
             plain = [_plain(p) for p in pools]
             text = json.dumps(plain) if as_json else "\n".join(sentence(p) for p in pools)
             if (now := _COUNTDOWN.sub("", text)) != said:

@@ -18,6 +18,7 @@ def progress(walk: Walk) -> None:
         serving = sum(s.ready and s.memory.revision == m.stable for s in walk.facts.standing)
         if not left and serving >= walk.facts.wanted:
             walk.move("back", m.reason)
+            walk.say_when_it_was_back()
     if m.phase not in FORWARD:
         return
     if m.paused or not walk.facts.wanted:

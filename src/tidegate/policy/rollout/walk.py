@@ -115,6 +115,12 @@ class Walk:
         record = RolloutRecord(m.stable, m.target, m.began_at, self.facts.at, outcome, reason)
         self.m = replace(m, history=(*m.history, record)[-HISTORY:])
 
+    def say_when_it_was_back(self) -> None:
+        """An upgrade that was done when it was undone has no other duration than that of going back."""
+        *before, last = self.m.history
+        if last.began_at == last.ended_at:
+            self.m = replace(self.m, history=(*before, replace(last, ended_at=self.facts.at)))
+
     def back(self, cause: str, reason: str) -> None:
         self.m = replace(self.m, paused=False, promoted=False, done=0.0, goal=0.0)
         self.move(cause, reason)
