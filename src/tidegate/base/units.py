@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -130,6 +131,7 @@ def parse_count_or_ratio(value: Any) -> int | float:
         raise UnitError(f"got {shown(value)}, {expected}") from None
 
 
+@lru_cache(maxsize=4096, typed=True)
 def count_of(amount: int | float, total: int, *, up: bool) -> int:
     """How many of `total` the count or share `amount` is; a share is rounded `up` or down.
 
@@ -146,6 +148,7 @@ def count_of(amount: int | float, total: int, *, up: bool) -> int:
     return math.ceil(exact) if up else math.floor(exact)
 
 
+@lru_cache(maxsize=4096)
 def format_seconds(seconds: float) -> str:
     """Write a duration the short way people read it.
 

@@ -111,7 +111,16 @@ def learn(memory: DemandMemory, done: Bin, unit: float) -> DemandMemory:
     """Let the filters live through a bin; `unit` is the rate that keeps one slot busy."""
     if not memory.bank:
         return memory if done.rate is None else replace(memory, bank=tracking.first_beliefs(done.rate))
-    return replace(memory, bank=tracking.advance(memory.bank, done.rate, done.seconds, unit))
+    bank = tracking.advance(memory.bank, done.rate, done.seconds, unit)
+    return DemandMemory(
+        memory.bin_at,
+        memory.arrivals,
+        memory.covered_s,
+        memory.served,
+        memory.service_s_sum,
+        memory.service_s2_sum,
+        bank,
+    )
 
 
 def surprised(memory: DemandMemory, unit: float, *, waiting: bool = False) -> DemandMemory | None:

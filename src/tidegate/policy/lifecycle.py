@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 from zlib import crc32
 
@@ -133,7 +134,7 @@ def startup_p95_s(
     >>> startup_p95_s(measured, 10.0), startup_p95_s(measured, 10.0, [2.0] * 20)
     (1.0, 4.0)
     """
-    times = sorted(t for per_cluster in measured.values() for t in per_cluster)
+    times = sorted(chain.from_iterable(measured.values()))
     if not times:
         return default_s
     ages, younger, longer = sorted(starting_ages_s), 0, 1.0  # `longer` is the share that takes longer than `took`

@@ -36,6 +36,7 @@ OUT_SHARE = 0.1  # at most this share of a pool is out, but one may always be if
 FORGIVEN_AFTER_S = 300.0
 STUBBORN = 3  # out so often in a row, a replica is replaced
 NEGLIGIBLE = 0.05  # answers
+NEW = ReplicaHealth()
 
 
 class Served(NamedTuple):
@@ -91,7 +92,7 @@ def judge(
                     out.add(name)
             elif now.out_until <= at:
                 out.discard(name)
-            step = _told(key, name, before.get(name, ReplicaHealth()), now, usual_s, at)
+            step = _told(key, name, before.get(name, NEW), now, usual_s, at)
             if step is not None:
                 judged.steps.append(step)
             if now.recent.asked > NEGLIGIBLE or now.level < 1 or now.ejections:
@@ -161,6 +162,8 @@ def _step(was: ReplicaHealth, usual_s: float, failing: float, cv: float, at: flo
     times, fails = times_slower(was.recent, usual_s, cv), fails_more(was.recent, failing)
     if times <= 1 and not fails:
         forgiven = was.level >= 1 and was.ejections and at - was.well_since >= FORGIVEN_AFTER_S
+        if was.level >= 1 and not forgiven:
+            return was
         level = min(1.0, was.level + RISE_PER_S * since_s)
         return replace(was, level=level, ejections=0 if forgiven else was.ejections)
     aim = 0.0 if fails else max(LEAST_LEVEL, 1 / times)

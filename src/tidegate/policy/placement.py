@@ -69,12 +69,11 @@ class Room:
 
     def fits(self, cluster: str, pool: PoolSpec) -> bool:
         """Whether one more replica fits now; a resource the cluster does not name is one it does not have."""
-        free = self.free.get(cluster)
-        if free is None:
+        free, r = self.free.get(cluster), pool.resources
+        if free is None or not self.allows(cluster, pool):
             return False
-        if not self.allows(cluster, pool):
-            return False
-        if all(free.get(k, 0.0) + ROOM_EPSILON >= amount for k, amount in pool.resources.amounts().items()):
+        enough = free.get("cpu", 0.0) + ROOM_EPSILON >= r.cpu and free.get("memory", 0.0) + ROOM_EPSILON >= r.memory
+        if enough and all(free.get(f"gpu/{k}", 0.0) + ROOM_EPSILON >= n for k, n in r.gpu.items()):
             return True
         self.pressed.add(cluster)
         return False

@@ -83,13 +83,14 @@ def _present(work: Work, key: PoolKey) -> list[reconcile.Standing]:
 
 def _scale_input(work: Work, spec: PoolSpec, standing: list[reconcile.Standing]) -> ScaleInput:
     at, known = work.observed.at, work.pools[spec.key].startups_s
-    timed = [s for s in standing if s.memory.ready_at is None and lifecycle.is_timed(s.id, len(work.names[spec.key]))]
+    coming = [s for s in standing if not s.ready]
+    timed = [s for s in coming if s.memory.ready_at is None and lifecycle.is_timed(s.id, len(work.names[spec.key]))]
     return ScaleInput(
         at=at,
         spec=spec,
         load=work.observed.loads.get(spec.key),
-        ready=sum(s.ready for s in standing),
-        starting_ages_s=tuple(sorted(at - s.memory.created_at for s in standing if not s.ready)),
+        ready=len(standing) - len(coming),
+        starting_ages_s=tuple(sorted(at - s.memory.created_at for s in coming)),
         startup_s=lifecycle.startup_p95_s(known, STARTUP_GUESS_S, [at - s.memory.created_at for s in timed]),
     )
 

@@ -35,13 +35,29 @@ def snapshot(
     are ready (the side of a blue-green rollout that does not serve). `weights` are those of `policy.weights`; 0 gives a
     replica no new requests.
     """
-    pools: dict[str, list[PoolSpec]] = {}
-    for pool in specs.pools:
-        pools.setdefault(pool.key.service, []).append(pool)
     kept: dict[str, _Known] = specs.kept.setdefault("routes", {})
+    pools = _by_service(specs)
     how = _How(last, held, weights or {}, {c.name: i for i, c in enumerate(specs.clusters)}, canaries or {}, kept)
-    known = [_known(s, tuple(pools[s.name]), replicas, how) for s in specs.services]
-    return Snapshot.of(tuple(k.route for k in known), [k.text for k in known])
+    known = [_known(s, pools[s.name], replicas, how) for s in specs.services]
+    before, shot = specs.kept.get("snapshot", ((), None))
+    if shot is None or len(before) != len(known) or any(a is not b for a, b in zip(before, known, strict=True)):
+        shot = Snapshot.of(tuple(k.route for k in known), [k.text for k in known])
+        specs.kept["snapshot"] = (known, shot)
+    kept_shot: Snapshot = shot
+    return kept_shot
+
+
+def _by_service(specs: Specs) -> dict[str, tuple[PoolSpec, ...]]:
+    """The pools of each service, the very same tuples while the manifests are the same."""
+    of, known = specs.kept.get("pools", (None, {}))
+    if of is not specs.pools:
+        listed: dict[str, list[PoolSpec]] = {}
+        for pool in specs.pools:
+            listed.setdefault(pool.key.service, []).append(pool)
+        known = {name: tuple(pools) for name, pools in listed.items()}
+        specs.kept["pools"] = (specs.pools, known)
+    found: dict[str, tuple[PoolSpec, ...]] = known
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +86,7 @@ class _Known:
     def made_of(
         self, service: MediaService, pools: tuple[PoolSpec, ...], rows: list[list[Row]], canaries: list[object]
     ) -> bool:
-        same = self.service is service and len(self.pools) == len(pools)
-        same = same and all(a is b for a, b in zip(self.pools, pools, strict=True))
-        return same and self.rows == rows and self.canaries == canaries
+        return self.service is service and self.pools is pools and self.rows == rows and self.canaries == canaries
 
 
 def _known(
@@ -138,8 +152,9 @@ def _rows(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> list[Row]:
 
     A ready replica whose readiness probe fails takes no new requests; it may come back.
     """
-    rank = {name: i for i, name in enumerate(pool.placement.clusters)} or how.clusters
-    rows: list[Row] = []
+    wished = pool.placement.clusters
+    rank = {name: i for i, name in enumerate(wished)} if wished else how.clusters
+    weights, held, rows = how.weights, how.held, list[Row]()
     for name, memory, seen in replicas:
         state = memory.state
         if memory.ready_at is None or memory.stop_sent_at is not None or (state is not READY and state is not DRAINING):
@@ -147,9 +162,9 @@ def _rows(pool: PoolSpec, replicas: Iterable[Replica], how: _How) -> list[Row]:
         address = (seen.address if seen is not None else None) or how.last.get(name)
         if address is None:
             continue
-        unready = seen is not None and seen.readiness is Verdict.FAIL
-        weight = how.weights.get(name, WEIGHT)
-        drains = state is DRAINING or unready or name in how.held or not weight
+        weight = weights.get(name, WEIGHT)
+        drains = state is DRAINING or not weight or name in held
+        drains = drains or (seen is not None and seen.readiness is Verdict.FAIL)
         rows.append((name, address, drains, rank.get(memory.cluster, len(rank)), weight or WEIGHT))
     rows.sort()
     return rows

@@ -101,7 +101,7 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
     chances = memory.risk if len(memory.risk.lost) == risk.POOLS else risk.first_risk()
     season, errors = memory.season, memory.errors
     lived = _has_its_way(inp, memory)
-    if lived:
+    if lived and (load.refused or load.waited_in_vain):
         chances = replace(chances, felt=chances.felt + load.refused + load.waited_in_vain)
     gap = memory.load_at is None or load.at - load.interval_s > memory.load_at + STALE_S
     measured_s = (0.0 if gap else memory.measured_s) + load.interval_s
@@ -145,9 +145,10 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
 def _has_its_way(inp: ScaleInput, memory: ScaleMemory) -> bool:
     """Whether what was ordered is there or on its way, and no bound kept the order small: losses are the margin's."""
     there, limits = inp.ready + len(inp.starting_ages_s), inp.spec.scaling
+    if memory.wanted is None or memory.wanted > there:
+        return False
     ceiling = schedule.bounds(limits.schedules, inp.at, inp.startup_s).ceiling
-    most = limits.maxReplicas if ceiling is None else min(ceiling, limits.maxReplicas)
-    return memory.wanted is not None and memory.wanted <= there and memory.wanted < most
+    return memory.wanted < (limits.maxReplicas if ceiling is None else min(ceiling, limits.maxReplicas))
 
 
 def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) -> tracking.Outlook:

@@ -122,19 +122,21 @@ def rate_now(bank: tuple[Beliefs, ...]) -> float:
 def outlook(bank: tuple[Beliefs, ...], horizon_s: float, unit: float) -> Outlook:
     """What to expect `horizon_s` from now: the rate now, the rate then, and its standard deviation, requests/s."""
     reach = DAMPING_S * (1.0 - math.exp(-horizon_s / DAMPING_S))
-    now = then = total = 0.0
-    for b in bank:
-        now += b.weight * b.level
-        then += b.weight * (b.level + b.slope * reach)
-        total += b.weight
-    now, then = now / total, then / total
-    variance, near_s = 0.0, min(horizon_s, SPREAD_S_MAX)
+    near_s = min(horizon_s, SPREAD_S_MAX)
     near = DAMPING_S * (1.0 - math.exp(-near_s / DAMPING_S))
-    middle = sum(b.weight * (b.level + b.slope * near) for b in bank) / total
+    now = then = soon = total = 0.0
+    for b in bank:
+        weight, level, slope = b.weight, b.level, b.slope
+        now += weight * level
+        then += weight * (level + slope * reach)
+        soon += weight * (level + slope * near)
+        total += weight
+    now, then, middle, variance = now / total, then / total, soon / total, 0.0
     for b, slope_noise, level_noise in zip(bank, SLOPE_NOISE, EXPECTED_NOISE, strict=True):
-        ref = max(b.level, unit)
+        level = b.level
+        ref = level if level > unit else unit
         own = b.p_level + near * (2.0 * b.p_both + near * b.p_slope)
         own += (level_noise * ref) ** 2 * near_s + (slope_noise * ref) ** 2 * near_s**3 / 3.0
-        off = b.level + b.slope * near - middle
+        off = level + b.slope * near - middle
         variance += b.weight / total * (own + off * off)
     return Outlook(max(0.0, now), max(0.0, then), math.sqrt(max(0.0, variance)))

@@ -310,7 +310,7 @@ def _per_replica(
 ) -> dict[str, int]:
     """A cluster's share spread over its replicas by their level; the heaviest weighs 256, none less than 1."""
     counts = dict.fromkeys((p.name for p in places), 0.0)
-    levels = {n: h.level for n, h in judged.health.items()}
+    levels = {n: h.level for n, h in judged.health.items() if h.level != 1.0}
     for s in served:
         counts[s.peers[0]] += levels.get(s.name, 1.0) if levels else 1.0
     each = {n: wanted[n] / count if count else 0.0 for n, count in counts.items()}

@@ -25,7 +25,8 @@ VERIFY_S = 1.0  # that the test of a rollout takes, where there is one
 class Body:
     """One replica as it is. Times are seconds of the simulation, infinite while unknown.
 
-    `verify_s` is how long its rollout's test takes, 0 without one; `wrong` when that finds it bad.
+    `verify_s` is how long its rollout's test takes, 0 without one; `wrong` when that finds it bad. One that has
+    `arrived` is past all of this.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Body:
     exit_code: int | None = None
     detail: str = ""
     placed: bool = True
+    arrived: bool = False
     last_seen: tuple[tuple[bool, bool, bool, bool, bool], ReplicaSeen] | None = None
 
     @property
@@ -132,9 +134,13 @@ class Places:
         """When the next replica comes up, is prepared, fails or ends; infinite when nothing is under way."""
         soonest = math.inf
         for body in self.bodies.values():
-            for at in (body.up, body.prepared, body.verified, body.fails_at, body.ends):
-                if now < at < soonest:
-                    soonest = at
+            if now < body.ends < soonest:
+                soonest = body.ends
+            if body.arrived:
+                continue
+            coming = (body.up, body.prepared, body.verified, body.fails_at)
+            body.arrived = now >= body.verified and not now < body.fails_at < math.inf
+            soonest = min((at for at in coming if now < at < soonest), default=soonest)
         return soonest
 
     def settle(self, now: float) -> list[str]:
@@ -201,8 +207,9 @@ class Places:
         return tuple(self._seen(b, now) for b in self.bodies.values() if not self.hidden(b.cluster, faults))
 
     def _seen(self, body: Body, now: float) -> ReplicaSeen:
-        runs, up, prepared = body.runs(now), now >= body.up, now >= body.prepared
-        verified = now >= body.verified
+        runs, arrived = body.runs(now), body.arrived
+        up, prepared = arrived or now >= body.up, arrived or now >= body.prepared
+        verified = arrived or now >= body.verified
         stage = (runs, up, prepared, verified, body.stopping)
         if body.last_seen is not None and body.last_seen[0] == stage:
             return body.last_seen[1]  # most replicas stand and serve; making the same value anew is half of the time

@@ -43,6 +43,8 @@ class Step(NamedTuple):
 def step(walk: Walk) -> Step:
     m, forward = walk.m, walk.m.phase in FORWARD
     main = m.target if forward else m.stable
+    if walk.at_rest and all(s.memory.revision == main for s in walk.facts.standing):
+        return Step(m, _split(walk, main, forward), tuple(walk.facts.standing), walk.vacancies)
     standing = tuple(
         s if forward or s.stale or s.memory.revision == main else s._replace(stale=True) for s in walk.facts.standing
     )
