@@ -24,7 +24,7 @@ import psutil
 from PIL import Image
 
 from tidegate.gateway.binary import Binary, find
-from tidegate.gateway.screening import MediaLimits, fact_lines, load_lines, screen_lines
+from tidegate.gateway.screening import SIZE_LINE, MediaLimits, fact_lines, load_lines, screen_lines
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN
 
@@ -181,7 +181,7 @@ def measure(rounds: int, seconds: int, connections: int, only: str | None = None
         for mode, port in ports.items():
             on = mode == "with"
             load = "\n  ".join(load_lines()) if on else ""
-            lines = (*screen_lines(MediaLimits(pixels=64_000_000, kinds=("image",))), *fact_lines())
+            lines = (SIZE_LINE, *screen_lines(MediaLimits(pixels=64_000_000, kinds=("image",))), *fact_lines())
             screen = "\n  ".join(lines) if on else ""
             config = PROXY.format(load=load, screen=screen, port=port, replica=replica, buffer=BUFFER)
             processes[mode] = stack.enter_context(haproxy(binary, folder, mode, config, port))

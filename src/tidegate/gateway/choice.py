@@ -63,7 +63,7 @@ def any_screened(snapshot: Snapshot) -> bool:
 def choice_lines(snapshot: Snapshot, settings: GatewaySettings) -> Iterator[str]:
     """The lines for all services. Those with one pool and no limits cost one look into a map."""
     yield "http-request set-var(txn.pool) var(txn.service),map_str(pools.map)"
-    yield "http-request set-var(txn.size) req.body_size"
+    yield screening.SIZE_LINE
     yield from _screen(snapshot, settings)
     for service in snapshot.services:
         yield from _pools(service)

@@ -15,8 +15,11 @@ from typing import Any, Final, cast
 
 from tidegate.base.errors import ScreenUnavailable
 
-WINDOWS_BYTES: Final = (4096, 65_536, 262_144)
-"""First bytes that are read of a raw body, and how many when those did not tell: cameras put previews in front."""
+WINDOWS_BYTES: Final = (1024, 4096, 65_536, 262_144)
+"""First bytes that are read of a raw body, and how many when those did not tell: previews stand in front."""
+
+_AS_DIGITS: Final = 2
+"""So many of the windows are handed over as hexadecimal digits, the larger ones as bytes (docs/decisions/0046)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,10 @@ _INTEGERS: Final = {
 }
 """Field of the record for each fact that is a number."""
 
-_WHOLE: Final = (
+SIZE_LINE: Final = "http-request set-var(txn.size) req.body_size"
+"""Sets the size of the body, bytes; `screen_lines` read it."""
+
+_WRAPPED: Final = (
     "{ req.fhdr(content-type) -m sub -i multipart/ json urlencoded }",
     "{ req.fhdr(content-encoding) -m found }",
 )
@@ -181,28 +187,29 @@ def media_sample(name: str) -> str:
 def screen_lines(limits: MediaLimits, condition: str = "") -> tuple[str, ...]:
     """Lines of a `frontend` or `backend` that screen a request; they belong after `http-request wait-for-body`.
 
-    They set `txn.media`, the record; `fact_lines` say what stands in it.
+    `txn.size` must be set (`SIZE_LINE`). They set `txn.media`, the record; `fact_lines` say what stands in it.
 
     Args:
         limits: what the service accepts.
         condition: ACLs that tell the service's requests (`is_fusion`), when several share the section; no `or` in it.
     """
     text = limits.text() or "-"
-
-    def answered(*words: str) -> str:
-        return f"{condition} {{ var(txn.media) -m beg {' '.join(words)} }}".lstrip()
-
-    lines = [f"http-request set-var(txn.media) str(head:){f' if {condition}' if condition else ''}"]
-    lines += [f"http-request set-var(txn.media) str(whole:) if {answered('head:')} {whole}" for whole in _WHOLE]
-    for window, word in zip(WINDOWS_BYTES, ("head:", "more:", "more:"), strict=True):
-        when = answered(word)
-        lines += [
-            f"http-request set-var(txn.media_head) req.body,bytes(0,{window}) if {when}",
-            f"http-request set-var(txn.media) lua.media_head({text}) if {when}",
-        ]
+    raw = " ".join((condition, *(f"!{wrapped}" for wrapped in _WRAPPED))).lstrip()
+    more = f"{{ var(txn.media) -m beg more: }} {condition}".rstrip()
+    unread = f"{{ var(txn.media) -m beg more: whole: }} {condition}".rstrip()
+    # A line that cannot say anything leaves the one before in force.
+    lines = [f"http-request set-var(txn.media) str(whole:){f' if {condition}' if condition else ''}"]
+    for number, window in enumerate(WINDOWS_BYTES):
+        front, when = f"req.body,bytes(0,{window})", more if number else raw
+        if number < _AS_DIGITS:
+            digits = f"{front},hex,concat(:,txn.size),lua.media_digits({text})"
+            lines.append(f"http-request set-var(txn.media) {digits} if {when}")
+        else:
+            lines.append(f"http-request set-var(txn.media_head) {front} if {when}")
+            lines.append(f"http-request set-var(txn.media) lua.media_head({text}) if {when}")
     lines += [
-        f"http-request unset-var(txn.media_head){f' if {condition}' if condition else ''}",
-        f"http-request lua.media_body {text} if {answered('more:', 'whole:')}",
+        "http-request unset-var(txn.media_head) if { var(txn.media_head) -m found }",
+        f"http-request lua.media_body {text} if {unread}",
     ]
     return tuple(lines)
 

@@ -23,7 +23,7 @@ from tidegate.gateway.answers import BODY_TOO_LARGE, returned
 from tidegate.gateway.binary import Binary, find
 from tidegate.gateway.choice import choice_lines, screened
 from tidegate.gateway.names import POOLS_MAP, pool_key, pools_map
-from tidegate.gateway.screening import MediaFacts, MediaLimits, facts_of, load_lines, screen_lines
+from tidegate.gateway.screening import SIZE_LINE, MediaFacts, MediaLimits, facts_of, load_lines, screen_lines
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import BUFFER_MARGIN, block
 from tidegate.model.snapshot import Snapshot
@@ -125,6 +125,7 @@ def _frontend(folder: Path, snapshot: Snapshot, settings: GatewaySettings) -> It
         yield f"http-request return {returned(BODY_TOO_LARGE)} if {here}"
     yield f"http-request wait-for-body time 30s at-least {STREAMED_FRONT_BYTES} if {streamed}"
     yield f"http-request wait-for-body time 30s unless {streamed}"
+    yield SIZE_LINE
     yield from screen_lines(MediaLimits(), f"{{ var(txn.service) -m str {_NO_SERVICE} }}")
     yield from choice_lines(snapshot, settings)
     yield "http-request return status 200 content-type text/plain string taken"

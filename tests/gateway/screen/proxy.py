@@ -14,7 +14,7 @@ import httpx
 
 from free_ports import free_port
 from tidegate.gateway.binary import find
-from tidegate.gateway.screening import MediaLimits, fact_lines, load_lines, media_sample, screen_lines
+from tidegate.gateway.screening import SIZE_LINE, MediaLimits, fact_lines, load_lines, media_sample, screen_lines
 
 CONFIG = """
 global
@@ -46,7 +46,7 @@ backend echo
 def screened(folder: Path, limits: MediaLimits | None = None) -> Iterator[httpx.Client]:
     """A client of the proxy; its answers' bodies are the request headers, or the refusal."""
     port, binary = free_port(), find()
-    lines = (load_lines(), (*screen_lines(limits or MediaLimits()), *fact_lines()))
+    lines = (load_lines(), (SIZE_LINE, *screen_lines(limits or MediaLimits()), *fact_lines()))
     load, screen = ("\n  ".join(some) for some in lines)
     config = folder / "haproxy.cfg"
     samples = {name: media_sample(name) for name in ("pixels", "total_pixels")}

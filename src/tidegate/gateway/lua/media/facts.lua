@@ -169,6 +169,22 @@ function facts.record(media, limits, problem)
   )
 end
 
+--- The record of a single picture of one frame whose sizes are exact, as `facts.record` would have it.
+function facts.picture(type, width, height, bytes, limits)
+  local pixels = width * height
+  if next(limits) then
+    return facts.record({
+      {
+        kind = "image", type = type, width = width, height = height, pixels = pixels,
+        frames = 1, milliseconds = 0, rate = 0, channels = 0, bytes = bytes,
+      },
+    }, limits)
+  end
+  return string.format(
+    "ok:image:%s:%d:%d:%d:1:0:0:0:%d:1:1:%d:1:0:%d:0.000", type, width, height, pixels, bytes, pixels, bytes
+  )
+end
+
 local NOTHING = ":none:none:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0"
 
 -- What the first bytes answer when they do not tell: more of them may, or the whole body is wanted.

@@ -5,6 +5,7 @@ local facts = require("media.facts")
 local sniff = require("media.sniff")
 local multipart = require("media.multipart")
 local text = require("media.text")
+local quick = require("media.quick")
 
 local screen = {}
 
@@ -29,6 +30,18 @@ local function container(content_type)
     or nil
 end
 
+-- The record of a raw body from its first bytes in `src`, `more:` or `whole:`.
+local function front(src, limits)
+  if src.size == 0 then
+    return src.total == 0 and facts.record({}, facts.limits(limits)) or facts.WHOLE
+  end
+  local medium, wanted = sniff.read(src)
+  if not medium then
+    return wanted == source.MORE and facts.MORE or facts.WHOLE
+  end
+  return facts.record({ medium }, facts.limits(limits))
+end
+
 --- The record of a raw body from its first bytes; `more:` when more of them may tell, `whole:` when it takes the whole
 -- body (`screen.body`).
 -- @param data         the first bytes
@@ -39,14 +52,15 @@ function screen.head(data, content_type, limits, env)
   if container(content_type) or encoded(env) then
     return facts.WHOLE
   end
-  if #data == 0 then
-    return env.total == 0 and facts.record({}, facts.limits(limits)) or facts.WHOLE
-  end
-  local medium, wanted = sniff.read(source.bytes(data, 1, #data, math.max(env.total, #data)))
-  if not medium then
-    return wanted == source.MORE and facts.MORE or facts.WHOLE
-  end
-  return facts.record({ medium }, facts.limits(limits))
+  return front(source.bytes(data, 1, #data, math.max(env.total, #data)), limits)
+end
+
+--- The same of a raw body without an encoding, from `HEX:TOTAL`: its first bytes in hexadecimal digits, and its size.
+function screen.digits(text, limits)
+  local colon = text:find(":", 1, true)
+  local size = (colon - 1) // 2
+  local total = math.max(tonumber(text:sub(colon + 1)), size)
+  return quick.record(text, total, limits) or front(source.digits(text, size, total), limits)
 end
 
 local read_into

@@ -77,6 +77,40 @@ source.ENDLESS = 1 << 53
 source.MAX_SIDE = (1 << 31) - 1
 source.MAX_NUMBER = 1 << 53
 
+-- Hexadecimal digits, from which only what a reader asks for is made into bytes.
+local Digits = { byte = Source.byte, text = Source.text, unpack = Source.unpack, all = Source.all }
+Digits.__index = Digits
+
+-- What is asked for at once from digits; for more, a window of bytes is the cheaper one.
+local MOST_DIGITS = 128
+
+local CHARACTER, PACKED = {}, {}
+for code = 0, 255 do
+  CHARACTER[string.format("%02X", code)] = string.char(code)
+end
+for n = 1, 8 do
+  PACKED[n] = ">I" .. n
+end
+
+function Digits:at(offset, n)
+  if offset < 0 or n > self.size - offset then
+    error((offset < 0 or n > self.total - offset) and source.TRUNCATED or source.MORE, 0)
+  end
+  local digits = self.digits:sub(2 * offset + 1, 2 * (offset + n))
+  local packed = PACKED[n]
+  if packed then
+    return packed:pack(tonumber(digits, 16)), 1
+  elseif n > MOST_DIGITS then
+    error(source.MORE, 0)
+  end
+  return digits:gsub("..", CHARACTER), 1
+end
+
+--- `size` bytes as twice as many upper-case hexadecimal digits at the beginning of `digits`; `total` as in `source.bytes`.
+function source.digits(digits, size, total)
+  return setmetatable({ digits = digits, size = size, total = total }, Digits)
+end
+
 --- A source whose bytes come from `decode(n)`: returns the first `n` bytes or more (all, when there are fewer).
 function source.lazy(total, decode)
   local made = source.bytes("", 1, 0, total)

@@ -27,9 +27,13 @@ end
 
 still.picture = picture
 
+local function most_pixels(bytes, per_byte)
+  return (bytes + 64) * per_byte
+end
+
 --- Refuses a picture that its file could not hold: more than `per_byte` pixels for each byte of it.
 local function plausible(src, pixels, per_byte)
-  if pixels > (src.total + 64) * per_byte then
+  if pixels > most_pixels(src.total, per_byte) then
     contradiction()
   end
 end
@@ -51,6 +55,12 @@ end
 -- Huffman coding spends at least a bit on a block of 64 pixels of one component, and with the most lopsided sampling
 -- (4x1 beside 1x4) a bit covers 128 pixels: 1024 pixels a byte. Arithmetic coding has no such bound; lossless neither.
 local JPEG_PIXELS_PER_BYTE = 1024
+
+--- The most pixels that a JPEG of so many bytes can hold when it is coded after Huffman.
+function still.most_pixels(bytes)
+  return most_pixels(bytes, JPEG_PIXELS_PER_BYTE)
+end
+
 local HUFFMAN = { [0xC0] = true, [0xC1] = true, [0xC2] = true }
 
 -- The next marker at or after `pos`: decoders skip anything that is not FF, then fill bytes, then stuffed FF 00.
