@@ -208,5 +208,5 @@ async def test_drip_fed_headers_are_cut_off_while_others_are_served(tmp_path: Pa
             assert (await here.client.get("/face")).status_code == 200
         assert all(b" 408 " in got for got in await slow)
         many = b"".join(b"x-%d: 1\r\n" % i for i in range(500))
-        assert b" 400 " in await here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n" + many + b"\r\n")
+        assert b" 431 " in await here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n" + many + b"\r\n")
         assert (await here.client.get("/face")).status_code == 200

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tidegate.gateway.answers import Answer, returned
+from tidegate.gateway.answers import ASKS, Answer, returned
 from tidegate.gateway.tokens import Keys, token_lines
 from tidegate.model.admission import Admission, TenantRule
 from tidegate.model.snapshot import ServiceRoute, Snapshot
@@ -167,18 +167,10 @@ def _concurrency() -> Iterator[str]:
     yield f"http-request sc-set-gpt(0,{_COUNTER}) var(txn.next),add(txn.clock),mod({_CLOCK}) if {_TENANT} {_FREE}"
 
 
-def lua_table() -> str:
-    """The refusals for the script that reads a large body before it answers."""
-    rows = (f'  {a.code} = {{{a.status}, "{a.message}"}},' for a in REFUSALS)
-    return "\n".join(("TENANT_REFUSALS = {", *rows, "}", ""))
-
-
 def _answers() -> Iterator[str]:
-    # Who is still sending does not read; but who asks first (`Expect`) is told first.
-    sending = "{ req.body_size gt 16384 } || { var(txn.code) -m found } { req.fhdr(transfer-encoding) -m found }"
-    yield f"http-request set-var(txn.sending) bool(true) if {_REFUSED} {sending}"
-    yield "http-request unset-var(txn.sending) if { req.fhdr(expect) -m found }"
-    yield "http-request use-service lua.refuse_tenant if { var(txn.sending) -m bool }"
+    # Who is still sending does not read; but who asks first is told first.
+    for sending in ("{ req.body_size gt 16384 }", "{ req.fhdr(transfer-encoding) -m found }"):
+        yield f"http-request use-service lua.refuse_tenant if {_REFUSED} !{ASKS} {sending}"
     for answer in REFUSALS:
         challenge = " hdr www-authenticate Bearer" if answer.status == MISSING.status else ""
         yield f"http-request return {returned(answer)}{challenge} if {{ var(txn.code) -m str {answer.code} }}"

@@ -8,6 +8,7 @@ The header `x-tidegate-refused` repeats the code; by it the proxy counts its ref
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 
@@ -25,12 +26,28 @@ NO_SERVICE = Answer(404, "no_such_service", "No service is routed at this addres
 NO_SUCH_PATH = Answer(404, "no_such_path", "The gateway itself has nothing at this path.")
 BAD_METHOD = Answer(405, "method_not_allowed", "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
 BODY_TOO_LARGE = Answer(413, "body_too_large", "The body is larger than this service accepts.")
-BAD_PATH = Answer(400, "bad_path", "The path must begin with a slash and hold no dot segments and no zero bytes.")
+BAD_PATH = Answer(400, "bad_path", "The target must begin with a slash and hold no dot segments and no zero bytes.")
+BAD_HOST = Answer(400, "bad_host", "A request in HTTP/1.1 must name its host.")
+BAD_VERSION = Answer(505, "bad_version", "Use HTTP/1.0, HTTP/1.1 or HTTP/2.")
 URI_TOO_LONG = Answer(414, "uri_too_long", "The target of the request is longer than 16 KiB.")
 TOO_MANY_STREAMS = Answer(429, "too_many_streams", "Too many requests of one address at a time.", 1)
 WRONG_HOST = Answer(421, "wrong_host", "On this address the name of the host must be localhost or a number.")
 TOKEN_NEEDED = Answer(401, "token_needed", "Send the token as Authorization: Bearer TOKEN.")
-HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are larger than 32 KiB.")
+HEAD_TOO_LARGE = Answer(431, "headers_too_large", "The headers are more than 100 lines or larger than 32 KiB.")
+# Refused by the head: whoever sends a large body along is still sending, and reads no answer until it has been taken.
+BY_HEAD = (
+    BODY_TOO_LARGE,
+    HEAD_TOO_LARGE,
+    URI_TOO_LONG,
+    BAD_VERSION,
+    BAD_HOST,
+    BAD_METHOD,
+    BAD_PATH,
+    NO_SERVICE,
+    NO_SUCH_PATH,
+)
+# Whether the client waits to be told to send its body.
+ASKS = "{ var(txn.asks) -m bool }"
 # Each backend sets it: when those who wait now will have been served.
 _AGAIN = "%[var(txn.again)]"
 QUEUE_FULL = Answer(503, "queue_full", "Too many requests are waiting for this service. Try again later.", _AGAIN)
@@ -66,6 +83,26 @@ BY_STATUS = (
 def returned(answer: Answer) -> str:
     """The arguments of `http-request return` that give this answer."""
     return f"status {answer.status} {_content(answer)}"
+
+
+def refused(answer: Answer, condition: str) -> Iterator[str]:
+    """Gives one of `BY_HEAD` where all of the condition holds, after the body that comes with it (see gateway.lua).
+
+    Who asks before sending (`Expect`) is told at once: the proxy would invite the body before it starts a service.
+    """
+    yield f"http-request return {returned(answer)} if {ASKS} {condition}"
+    yield refused_behind_body(answer, condition)
+
+
+def refused_behind_body(answer: Answer, condition: str) -> str:
+    """The same where the body was invited already."""
+    return f"http-request use-service lua.refuse_{answer.code} if {condition}"
+
+
+def lua_table(answers: Iterable[Answer] = ()) -> str:
+    """The answers that the script gives: `BY_HEAD` and these."""
+    rows = (f'  {a.code} = {{{a.status}, "{a.message}"}},' for a in (*BY_HEAD, *answers))
+    return "\n".join(("REFUSALS = {", *rows, "}", ""))
 
 
 def http_error(answer: Answer) -> str:

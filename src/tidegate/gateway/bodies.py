@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidegate.gateway import answers, sharing
-from tidegate.gateway.answers import returned
+from tidegate.gateway.answers import refused, refused_behind_body
 from tidegate.gateway.names import lane_name
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.text import milliseconds
@@ -15,14 +15,10 @@ from tidegate.model.snapshot import Snapshot
 def entrance_lines(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySettings) -> Iterator[str]:
     """For the main proxy: read it here when it is small, send it by a lane when large; refuse it when too large."""
     too_large = "{ req.body_size,sub(txn.limit) gt 0 }"
-    refuse = f"http-request use-service lua.refuse_body if {too_large}"
     here = "!{ var(txn.lane) -m found } !{ var(txn.streamed) -m found }"
     small = settings.small_body_bytes
     yield "http-request set-var(txn.limit) var(txn.service),map_str_int(limits.map,0)"
-    # A client that asks before sending is told at once, another one after its body was read and thrown away.
-    asks = "{ req.fhdr(expect) -m found }"
-    yield f"http-request return {returned(answers.BODY_TOO_LARGE)} if {too_large} {asks}"
-    yield refuse
+    yield from refused(answers.BODY_TOO_LARGE, too_large)
     below = small
     for size in lanes:
         this = f"{{ req.body_size gt {below} }} {{ req.body_size le {size} }}"
@@ -37,7 +33,7 @@ def entrance_lines(snapshot: Snapshot, lanes: tuple[int, ...], settings: Gateway
     waits = f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
     yield f"{waits} if {here}" if lanes else waits
     yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
-    yield refuse
+    yield refused_behind_body(answers.BODY_TOO_LARGE, too_large)
     if lanes:
         # Its length was not declared, and it is more than the buffer holds.
         last = lane_name(lanes[-1])

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from tidegate.gateway import access, answers, bodies, by_url, routes, sharing, stand_in, strict, tokens, upstream
-from tidegate.gateway.answers import http_error, returned
+from tidegate.gateway.answers import http_error, refused, returned
 from tidegate.gateway.choice import any_screened, choice_lines, fallback_lines
 from tidegate.gateway.lanes import lane_connections, lane_sizes
 from tidegate.gateway.lines import LOG_FD, LOG_FORMAT
@@ -31,7 +31,7 @@ from tidegate.gateway.names import (
 from tidegate.gateway.pace import Terms, first_terms
 from tidegate.gateway.retries import BUDGET, budget_lines, budget_table, connect_s, once_more_lines, retry_lines
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
+from tidegate.gateway.text import BUFFER_MARGIN, PARSED_LINES, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.gateway.tls import bind_options, global_lines, management_options, on_loopback, redirect_lines
 from tidegate.gateway.tokens import Keys
 from tidegate.model.admission import Admission
@@ -88,7 +88,7 @@ def render(
     loose = {file: "".join(f"{n} {agreed[n].told()[file]}\n" for n in sorted(agreed)) for file in named}
     if access.any_guarded(snapshot):
         loose |= {n: access.map_text(e) for n, e in access.access_maps(admission or Admission()).items()}
-    script = access.lua_table() + lua() if access.any_guarded(snapshot) else lua()
+    script = lua(answers.lua_table(access.REFUSALS if access.any_guarded(snapshot) else ()))
     others = routes.maps(snapshot) | {"gateway.lua": script} | tokens.key_files(signed)
     return sealed(config, others, servers, loose)
 
@@ -119,6 +119,7 @@ def _global(snapshot: Snapshot, settings: GatewaySettings, longest_s: float, tok
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
     yield f"tune.bufsize {settings.small_body_bytes + BUFFER_MARGIN}"
+    yield f"tune.http.maxhdr {PARSED_LINES}"
     yield f"hard-stop-after {milliseconds(longest_s)}"
     yield f"log fd@{LOG_FD} len 1024 format raw local0"
     yield "lua-load-per-thread gateway.lua"
@@ -172,9 +173,9 @@ def _public(snapshot: Snapshot, lanes: tuple[int, ...], settings: GatewaySetting
     yield "use_backend successor if { stopping } !{ var(txn.service) -m found }"
     yield ""
     yield from strict.request_lines(settings)
-    yield "http-request set-log-level silent if { path_beg /.tidegate/ }"
+    yield "http-request set-log-level silent if { path /.tidegate/healthz }"
     yield f"http-request return {_HEALTHY} if {{ path /.tidegate/healthz }}"
-    yield f"http-request return {returned(answers.NO_SUCH_PATH)} if {{ path_beg /.tidegate/ }}"
+    yield from refused(answers.NO_SUCH_PATH, "{ path_beg /.tidegate/ }")
     yield ""
     yield from routes.lines()
     yield ""
@@ -225,6 +226,9 @@ def _identity(settings: GatewaySettings) -> Iterator[str]:
     well_formed = "{ req.fhdr_cnt(x-request-id) eq 1 } { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9._:-]{8,64}$ }"
     yield "http-request set-var(txn.rid) unique-id"
     yield f"http-request set-var(txn.rid) req.fhdr(x-request-id) if {well_formed}"
+    yield "http-request set-var(txn.asks) bool(true) if { req.fhdr(expect) -m found }"
+    # What comes from the worker before a reload has passed there, and has some lines more now.
+    yield from strict.head_lines("!{ so_id 3 }")
     yield "http-request set-header x-request-id %[var(txn.rid)]"
     yield "http-request del-header x-tidegate- -m beg"
     yield "http-request del-header x-media- -m beg"

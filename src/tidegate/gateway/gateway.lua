@@ -19,7 +19,9 @@ end
 
 core.register_action("wait_for_server", {"http-req"}, wait_for_server, 1)
 
--- Answers after having read the body: a connection that is closed while the client is still sending is reset by the
+-- The refusals, by code, stand in front of this script: status and message.
+--
+-- They are given after having read the body: a connection that is closed while the client is still sending is reset by the
 -- kernel, and most clients then report a broken connection instead of the answer. That is a courtesy with bounds: so many
 -- bytes, so many seconds, and so many requests of a thread at a time; beyond them the answer comes at once and the
 -- connection is closed. A piece is waited for as a whole, so a client that drips holds one of the few places, no more.
@@ -62,8 +64,10 @@ end
 
 local BODY = '{"error": {"code": "%s", "message": "%s", "requestId": "%s"}}'
 
-local function refuse(applet, status, code, message, headers)
-  local whole = drained(applet)
+local function refuse(applet, code, headers)
+  local status, message = table.unpack(REFUSALS[code])
+  -- What comes behind CONNECT is no body and never ends.
+  local whole = applet.method ~= "CONNECT" and drained(applet)
   local body = string.format(BODY, code, message, applet:get_var("txn.rid") or "")
   applet:set_status(status)
   applet:add_header("content-type", "application/json")
@@ -79,21 +83,22 @@ local function refuse(applet, status, code, message, headers)
   applet:send(body)
 end
 
-core.register_service("refuse_body", "http", function(applet)
-  refuse(applet, 413, "body_too_large", "The body is larger than this service accepts.", {})
-end)
+for code in pairs(REFUSALS) do
+  core.register_service("refuse_" .. code, "http", function(applet)
+    refuse(applet, code, {})
+  end)
+end
 
--- The refusals of tenants, by code, stand in front of this script where they are needed: status and message.
 core.register_service("refuse_tenant", "http", function(applet)
   local code = applet:get_var("txn.code")
-  local status, message = table.unpack(TENANT_REFUSALS[code])
+  local status = REFUSALS[code][1]
   local headers = {}
   if status == 401 then
     headers["www-authenticate"] = "Bearer"
   elseif status == 429 then
     headers["retry-after"] = tostring(code == "concurrency_limited" and 1 or applet:get_var("txn.retry"))
   end
-  refuse(applet, status, code, message, headers)
+  refuse(applet, code, headers)
 end)
 
 -- A replica that answered 5xx FAILURES times in a row, or 503 twice, rests: it is down until the proxy's next look at its

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tidegate.gateway import answers, bodies, by_url
-from tidegate.gateway.answers import http_error
+from tidegate.gateway.answers import http_error, refused_behind_body
 from tidegate.gateway.choice import any_screened, choice_lines
 from tidegate.gateway.names import POOLS_MAP, lane_name, pools_map
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.text import BUFFER_MARGIN, Rendered, block, lua, milliseconds, screen_lines, sealed
+from tidegate.gateway.text import BUFFER_MARGIN, PARSED_LINES, Rendered, block, lua, milliseconds, screen_lines, sealed
 from tidegate.model.snapshot import Snapshot
 
 _MIB = 2**20
@@ -54,7 +54,9 @@ def render_lane(size: int, snapshot: Snapshot, settings: GatewaySettings, longes
         block("frontend large", _entrance(size, snapshot, settings)),
         block("backend staged", _staged(settings)),
     )
-    return sealed("".join(f"{b}\n" for b in blocks), {"gateway.lua": lua(), POOLS_MAP: pools_map(snapshot)})
+    return sealed(
+        "".join(f"{b}\n" for b in blocks), {"gateway.lua": lua(answers.lua_table()), POOLS_MAP: pools_map(snapshot)}
+    )
 
 
 def _global(size: int, snapshot: Snapshot, settings: GatewaySettings, longest_s: float) -> Iterator[str]:
@@ -64,6 +66,7 @@ def _global(size: int, snapshot: Snapshot, settings: GatewaySettings, longest_s:
     if settings.threads is not None:
         yield f"nbthread {settings.threads}"
     yield f"tune.bufsize {size + BUFFER_MARGIN}"
+    yield f"tune.http.maxhdr {PARSED_LINES}"
     yield f"hard-stop-after {milliseconds(longest_s)}"
     yield "lua-load-per-thread gateway.lua"
     if any_screened(snapshot):
@@ -90,7 +93,7 @@ def _entrance(size: int, snapshot: Snapshot, settings: GatewaySettings) -> Itera
     yield f"http-request wait-for-body time {milliseconds(settings.body_timeout_s)}"
     yield "http-request set-var(txn.up) date(0,us),sub(txn.from)"
     yield "http-after-response set-header x-tidegate-upload %[var(txn.up)]"
-    yield "http-request use-service lua.refuse_body if { req.body_size,sub(txn.limit) gt 0 }"
+    yield refused_behind_body(answers.BODY_TOO_LARGE, "{ req.body_size,sub(txn.limit) gt 0 }")
     yield from bodies.known_length_lines()
     yield "http-request set-header x-tidegate-whole %[date(0,us)]"
     yield "http-request set-var(txn.service) req.hdr(x-tidegate-service)"

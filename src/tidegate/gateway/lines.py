@@ -34,8 +34,8 @@ STAGED = "staged"
 # The status by which a staged request's failure is handed back to its lane; no service gives it (see `lanes`).
 RETRY_STATUS = 425
 
-# What the proxy's parser answers before any rule runs, by status.
-_BY_PARSER = {"400": "bad_request", "408": "header_timeout", "422": "bad_request"}
+# What the proxy's parser answers before any rule runs, by status; 4xx and 5xx of other kinds are bad requests as well.
+_BY_PARSER = {"408": "header_timeout", "500": "gateway_error"}
 _HANDSHAKE = b"SSL handshake failure"
 # The proxy's own requests, to the helper that fetches media.
 _OWN_REQUEST = b"-:- "
@@ -147,7 +147,7 @@ class Lines:
             retries=int(retries.lstrip("+")),
             exhausted=_known(exhausted),
             code=code,
-            refusal=code or (_BY_PARSER.get(status, "") if termination[1] == "R" else ""),
+            refusal=code or (_by_parser(status) if termination[1] == "R" else ""),
             media=None if record == "-" else _media(record),
             service=service,
             tenant=_known(tenant),
@@ -174,6 +174,10 @@ def outcome(termination: str, status: int, assigned: bool) -> Outcome:
     if who == "-":
         return Outcome.FAILED_ANSWER if status >= 500 else Outcome.ANSWERED
     return Outcome.FAILED
+
+
+def _by_parser(status: str) -> str:
+    return _BY_PARSER.get(status, "bad_request") if status[0] in "45" else ""
 
 
 def _media(record: str) -> Media | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tidegate.gateway import access, answers
-from tidegate.gateway.answers import returned
+from tidegate.gateway.answers import refused
 from tidegate.gateway.names import POOLS_MAP, pools_map
 from tidegate.model.snapshot import ServiceRoute, Snapshot
 
@@ -24,7 +24,7 @@ def lines() -> Iterator[str]:
     yield f"http-request set-var(txn.service) var(txn.where),map_reg(wildcards.map) if {unknown}"
     yield "http-request set-var-fmt(txn.where) %[path]/"
     yield f"http-request set-var(txn.service) var(txn.where),map_beg(paths.map) if {unknown}"
-    yield f"http-request return {returned(answers.NO_SERVICE)} if {unknown}"
+    yield from refused(answers.NO_SERVICE, unknown)
 
 
 def prefix_of(service: ServiceRoute) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidegate.gateway import answers
-from tidegate.gateway.answers import returned
+from tidegate.gateway.answers import refused, returned
 from tidegate.gateway.names import PUBLIC
 from tidegate.gateway.settings import GatewaySettings
-from tidegate.gateway.text import HEAD_LIMIT, URI_LIMIT, quoted
+from tidegate.gateway.text import HEAD_LIMIT, HEAD_LINES, URI_LIMIT, quoted
 
 OUTSIDE = "{ so_id 1 }"
 STREAMS = "streams-by-address"
@@ -25,6 +25,9 @@ _ADDRESS = "src,ipmask(32,64)"
 _STREAMS_PER_CONNECTION = 64
 
 _OWN_HOST = r"^(localhost|[0-9.]+|\[[0-9a-f:.]+\])$"
+
+# Without a user's name in front of the host, which some read as the host (RFC 9110, 4.2.4).
+_ABSOLUTE = quoted("^https?://[^/?#@]+(/|$)")
 
 # "..", "." as a whole segment, however it is written once decoded; a semicolon begins a segment's parameters.
 _DOT_SEGMENT = quoted(r"(^|[/\\])\.\.?([/\\;]|$)")
@@ -74,6 +77,13 @@ def streams_table() -> Iterator[str]:
     yield STREAMS_TABLE
 
 
+def head_lines(condition: str) -> Iterator[str]:
+    """The size of the head as it came, before the gateway adds lines of its own."""
+    for too_much in (f"req.fhdr_cnt gt {HEAD_LINES}", f"req.hdrs,length gt {HEAD_LIMIT}"):
+        yield from refused(answers.HEAD_TOO_LARGE, f"{condition} {{ {too_much} }}")
+    yield from refused(answers.URI_TOO_LONG, f"{condition} {{ url_len gt {URI_LIMIT} }}")
+
+
 def request_lines(settings: GatewaySettings) -> Iterator[str]:
     """The head of a request, before anything is decided by it."""
     # Over HTTP/2 one connection carries many requests, each with a body that is held: an address may have as many
@@ -81,16 +91,15 @@ def request_lines(settings: GatewaySettings) -> Iterator[str]:
     yield f"http-request track-sc{_COUNTER} {_ADDRESS} table {STREAMS} if {OUTSIDE}"
     many = f"{{ sc_conn_cur({_COUNTER},{STREAMS}) gt {max(1, settings.max_connections // 2)} }}"
     yield f"http-request return {returned(answers.TOO_MANY_STREAMS)} if {OUTSIDE} {many}"
-    yield f"http-request return {returned(answers.HEAD_TOO_LARGE)} if {{ req.hdrs,length gt {HEAD_LIMIT} }}"
-    yield f"http-request return {returned(answers.URI_TOO_LONG)} if {{ url_len gt {URI_LIMIT} }}"
-    allowed = "METH_GET or { method POST PUT PATCH DELETE OPTIONS }"
-    yield f"http-request return {returned(answers.BAD_METHOD)} unless {allowed}"
+    yield from refused(answers.BAD_VERSION, "!{ req.ver -m beg 1. 2. }")
+    nameless = "!{ req.hdr(host) -m found } { req.ver -m beg 1. } !{ req.ver 1.0 }"
+    yield from refused(answers.BAD_HOST, nameless)
+    yield from refused(answers.BAD_METHOD, "!METH_GET !{ method POST PUT PATCH DELETE OPTIONS }")
     # The absolute form is for proxies; replicas see what they see from every other client.
+    yield from refused(answers.BAD_PATH, f"!{{ url_beg / }} !{{ url -m reg -i {_ABSOLUTE} }}")
     yield "http-request set-uri %[pathq] if !{ url_beg / } { path_beg / }"
-    bad = returned(answers.BAD_PATH)
-    yield f"http-request return {bad} unless {{ path_beg / }}"
-    yield f"http-request return {bad} if {{ path -m sub %00 }}"
-    yield f"http-request return {bad} if {{ path,url_dec -m reg {_DOT_SEGMENT} }}"
+    for bad in ("!{ path_beg / }", "{ path -m sub %00 }", f"{{ path,url_dec -m reg {_DOT_SEGMENT} }}"):
+        yield from refused(answers.BAD_PATH, bad)
     # `Connection: x-forwarded-for` asks the next hop to drop that header. Only what asks for a web socket is kept;
     # a replica that took `Upgrade: h2c` would be spoken to past all of the above.
     web_socket = "{ req.hdr(upgrade),lower -m str websocket } { req.hdr(connection),lower -m str upgrade }"

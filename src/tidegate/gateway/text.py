@@ -11,9 +11,11 @@ from importlib.resources import files
 
 from tidegate.gateway.screening import load_lines, lua_path
 
-# Beside a body, a buffer holds the head, at most 101 lines of it; what is left is for what the gateway adds and for the
+# Beside a body, a buffer holds the head; what is left is for what the gateway adds (at most some 25 lines) and for the
 # proxy's own bookkeeping: 8 bytes a line, and 1 KiB that it keeps free for rewriting.
-HEAD_LIMIT = 32 * 1024
+HEAD_LIMIT, HEAD_LINES = 32 * 1024, 100
+# What the proxy takes apart, so that a rule can tell who sends more than HEAD_LINES; and what a replica may answer.
+PARSED_LINES = 1024
 BUFFER_MARGIN = HEAD_LIMIT + 4096
 URI_LIMIT = 16 * 1024
 
@@ -62,9 +64,13 @@ def milliseconds(seconds: float) -> str:
     return f"{max(1, math.ceil(seconds * 1000))}ms"
 
 
+def lua(refusals: str) -> str:
+    """The script both kinds of proxy load, behind the table of the answers it gives (`answers.lua_table`)."""
+    return refusals + _script()
+
+
 @cache
-def lua() -> str:
-    """The script both kinds of proxy load."""
+def _script() -> str:
     return files("tidegate.gateway").joinpath("gateway.lua").read_text()
 
 
