@@ -24,10 +24,16 @@ COUNTERS, _COUNTER = 5, 4
 _ADDRESS = "src,ipmask(32,64)"
 _STREAMS_PER_CONNECTION = 64
 
+_METHODS = "{ method GET HEAD POST PUT PATCH DELETE OPTIONS }"
 _OWN_HOST = r"^(localhost|[0-9.]+|\[[0-9a-f:.]+\])$"
 
 # Without a user's name in front of the host, which some read as the host (RFC 9110, 4.2.4).
 _ABSOLUTE = quoted("^https?://[^/?#@]+(/|$)")
+
+# What nearly every request is; none of the refusals in `request_lines` can apply to it, so they are passed over. A path
+# without percent signs and backslashes says what it says, and has dot segments only behind a slash.
+_USUAL = "{ req.ver 1.1 2.0 } { req.hdr(host) -m found } { url_beg / } !{ path -m sub % /. " + quoted("\\") + " }"
+_ODD = "!{ var(txn.usual) -m found }"
 
 # "..", "." as a whole segment, however it is written once decoded; a semicolon begins a segment's parameters.
 _DOT_SEGMENT = quoted(r"(^|[/\\])\.\.?([/\\;]|$)")
@@ -91,15 +97,16 @@ def request_lines(settings: GatewaySettings) -> Iterator[str]:
     yield f"http-request track-sc{_COUNTER} {_ADDRESS} table {STREAMS} if {OUTSIDE}"
     many = f"{{ sc_conn_cur({_COUNTER},{STREAMS}) gt {max(1, settings.max_connections // 2)} }}"
     yield f"http-request return {returned(answers.TOO_MANY_STREAMS)} if {OUTSIDE} {many}"
-    yield from refused(answers.BAD_VERSION, "!{ req.ver -m beg 1. 2. }")
+    yield f"http-request set-var(txn.usual) bool(true) if {_METHODS} {_USUAL}"
+    yield from refused(answers.BAD_VERSION, f"{_ODD} !{{ req.ver -m beg 1. 2. }}")
     nameless = "!{ req.hdr(host) -m found } { req.ver -m beg 1. } !{ req.ver 1.0 }"
-    yield from refused(answers.BAD_HOST, nameless)
-    yield from refused(answers.BAD_METHOD, "!METH_GET !{ method POST PUT PATCH DELETE OPTIONS }")
+    yield from refused(answers.BAD_HOST, f"{_ODD} {nameless}")
+    yield from refused(answers.BAD_METHOD, f"{_ODD} !{_METHODS}")
     # The absolute form is for proxies; replicas see what they see from every other client.
-    yield from refused(answers.BAD_PATH, f"!{{ url_beg / }} !{{ url -m reg -i {_ABSOLUTE} }}")
-    yield "http-request set-uri %[pathq] if !{ url_beg / } { path_beg / }"
+    yield from refused(answers.BAD_PATH, f"{_ODD} !{{ url_beg / }} !{{ url -m reg -i {_ABSOLUTE} }}")
+    yield f"http-request set-uri %[pathq] if {_ODD} !{{ url_beg / }} {{ path_beg / }}"
     for bad in ("!{ path_beg / }", "{ path -m sub %00 }", f"{{ path,url_dec -m reg {_DOT_SEGMENT} }}"):
-        yield from refused(answers.BAD_PATH, bad)
+        yield from refused(answers.BAD_PATH, f"{_ODD} {bad}")
     # `Connection: x-forwarded-for` asks the next hop to drop that header. Only what asks for a web socket is kept;
     # a replica that took `Upgrade: h2c` would be spoken to past all of the above.
     web_socket = "{ req.hdr(upgrade),lower -m str websocket } { req.hdr(connection),lower -m str upgrade }"
