@@ -3,11 +3,15 @@
 Samples of any length are spread over the bins they cover, so a caller may look every second or every half minute. A bin
 that was measured for less than half of its time counts as not measured: the belief about the rate then only grows older
 (and less sure), it does not fall.
+
+What a bin teaches is worked out when it ends. Bins of different pools end in different seconds, so that a fleet spreads
+that work over ten ticks.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -15,6 +19,7 @@ from typing import NamedTuple
 from tidegate.model.observed import PoolLoad
 from tidegate.model.scaling import DemandMemory
 from tidegate.policy import tracking
+from tidegate.spec.resolve import PoolKey
 
 BIN_S = 10.0
 GAP_BINS = 30  # a longer gap than this is passed over in one step
@@ -60,13 +65,22 @@ def service(memory: DemandMemory, within_s: float) -> Service:
     return Service(mean, math.sqrt(max(0.0, second / (mean * mean) - 1.0)), memory.served >= KNOWN)
 
 
-def take_in(memory: DemandMemory, load: PoolLoad) -> tuple[DemandMemory, tuple[Bin, ...]]:
-    """Add a load that was not seen before; returns the bins it completes, oldest first."""
+def phase_s(key: PoolKey) -> int:
+    """Whole seconds after a round ten at which bins of a pool begin: the same in every process, so not by `hash`."""
+    return zlib.crc32(str(key).encode()) % int(BIN_S)
+
+
+def take_in(memory: DemandMemory, load: PoolLoad, key: PoolKey) -> tuple[DemandMemory, tuple[Bin, ...]]:
+    """Add a load of pool `key` that was not seen before; returns the bins it completes, oldest first.
+
+    Bins that have begun go on as they are, whatever the phase of the pool: a memory of an earlier version, a new name.
+    """
     served, service_s, service_s2 = _served(memory, load)
     start = load.at - max(load.interval_s, 1e-6)
     bin_at = memory.bin_at
     if bin_at is None:
-        bin_at = math.floor(start / BIN_S) * BIN_S
+        phase = phase_s(key)
+        bin_at = math.floor((start - phase) / BIN_S) * BIN_S + phase
     start = max(start, bin_at)
     per_s = load.arrivals / max(load.at - start, 1e-6)
     arrivals, covered = memory.arrivals, memory.covered_s

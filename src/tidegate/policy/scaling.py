@@ -97,7 +97,7 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
     load = inp.load
     if load is None or (memory.load_at is not None and load.at <= memory.load_at):
         return memory
-    counted, bins = demand.take_in(memory.demand, load)
+    counted, bins = demand.take_in(memory.demand, load, inp.spec.key)
     chances = memory.risk if len(memory.risk.lost) == risk.POOLS else risk.first_risk()
     season, errors = memory.season, memory.errors
     lived = _has_its_way(inp, memory)
