@@ -18,7 +18,7 @@ from gateway.world import PATIENCE_S, Replica, World, pool, service, snapshot, u
 from tidegate.spec.requests import Route
 
 # For what the proxy is to cut off; long enough that an honest client which stands still for a moment is not.
-IMPATIENT = {"header_timeout_s": 2.0, "body_timeout_s": 2.0}
+IMPATIENT = {"header_timeout_s": 2.0, "body_timeout_s": 2.0, "idle_timeout_s": 2.0}
 
 
 @asynccontextmanager

@@ -200,7 +200,7 @@ def is_closed(connection: socket.socket) -> bool:
 
 
 async def test_drip_fed_headers_are_cut_off_while_others_are_served(tmp_path: Path):
-    async with world(tmp_path, header_timeout_s=2.0) as here:
+    async with world(tmp_path, header_timeout_s=2.0, idle_timeout_s=2.0) as here:
         one = await here.replica("face-1")
         await here.gateway.publish(face(one.server()))
         slow = asyncio.gather(*(here.raw(b"GET /face HTTP/1.1\r\nhost: a\r\n") for _ in range(20)))
