@@ -94,6 +94,17 @@ def test_a_drain_that_does_not_end_is_cut_at_the_grace_period():
     assert len(world.stopped()) >= 1
 
 
+@pytest.mark.parametrize("grace_s", [5, 60])
+def test_a_service_that_is_no_longer_declared_has_the_time_that_it_had_asked_for_last(grace_s: int):
+    world = settled(services=(service(terminationGracePeriodSeconds=30),), wanted=1)
+    world.services = (service(terminationGracePeriodSeconds=grace_s),)
+    world.tick()
+    world.services = ()
+    world.ticks(until=12)
+    first = next(a for a in world.log if isinstance(a, Stop))
+    assert grace_s - 2 <= first.grace_s <= grace_s
+
+
 def test_nothing_is_stopped_for_want_of_an_acknowledgement_when_the_gateway_cannot_be_seen():
     world = settled(wanted=1)
     world.gateway = None

@@ -24,7 +24,8 @@ class ReplicaMemory:
     `cause` is the move that led to the state. `leaving` says why it is to be replaced and drained, "" when it is not.
     `marks` says when it passed what (see `model.lifecycle`) on its way up, or on its way down once it drains;
     `phases_s` how long each of `PHASES` took, once it is in the balancer. `remedied_at` is when its remedy script was
-    last ordered, `sick_at` since when its liveness fails.
+    last ordered, `sick_at` since when its liveness fails. `grace_s` is what its service last allowed it to end in: it
+    is kept for when the service is no longer declared.
     """
 
     key: PoolKey
@@ -42,6 +43,7 @@ class ReplicaMemory:
     phases_s: tuple[float, ...] = ()
     remedied_at: float | None = None
     sick_at: float | None = None
+    grace_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,19 @@ from tidegate.spec.resolve import PoolSpec
 DRAINING, GONE, READY = ReplicaState.DRAINING, ReplicaState.GONE, ReplicaState.READY
 
 
+def remember_grace(work: Work) -> None:
+    """Keep with every replica how long its service lets it take to end: it must hold when that is declared no more."""
+    for key, names in work.names.items():
+        spec = work.declared.get(key)
+        if spec is None:
+            continue
+        grace_s = spec.service.terminationGracePeriodSeconds
+        for name in names:
+            memory = work.replicas[name]
+            if memory.grace_s != grace_s:
+                work.replicas[name] = replace(memory, grace_s=grace_s)
+
+
 def retire_undeclared(work: Work) -> None:
     """Drain the replicas of services and pools that are no longer declared."""
     for key in [k for k in work.names if k not in work.pools]:
@@ -39,8 +52,7 @@ def stop_drained(work: Work) -> None:
 
 
 def _stop(work: Work, name: str, memory: ReplicaMemory) -> None:
-    at, spec = work.observed.at, work.declared.get(memory.key)
-    grace_s = spec.service.terminationGracePeriodSeconds if spec else 30.0
+    at, grace_s = work.observed.at, memory.grace_s
     if memory.stop_sent_at is None and not _drained(work, name, memory) and at < memory.since + grace_s:
         work.wake.append(memory.since + grace_s)
         return

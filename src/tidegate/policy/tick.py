@@ -39,6 +39,7 @@ def tick(specs: Specs, observed: Observed, memory: Memory, *, scale: Scale = pro
     room.overflow(work)
     nearest_first = sorted(specs.pools, key=lambda p: p.placement.latencyClass == "batch")
     plans = {pool.key: pools.decide(work, pool, scale) for pool in nearest_first}
+    termination.remember_grace(work)
     termination.retire_undeclared(work)
     termination.stop_drained(work)
     by_pool = work.by_pool()
