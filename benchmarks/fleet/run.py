@@ -23,6 +23,8 @@ import assumptions as a
 import before
 from counting import Order
 
+from tidegate.base.collector import collect_seldom
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -45,6 +47,7 @@ def main() -> int:
                 file=sys.stderr,
             )
 
+    collect_seldom()  # as `tidegate simulate` does
     found = after.play(args.seed, progress, hours)
     was = before.day(after.classes(), found.loads)
     result = numbers(was, found) | {"processor_s": round(time.process_time() - began)}

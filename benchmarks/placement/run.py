@@ -3,7 +3,8 @@
     python benchmarks/placement/run.py [--services 1000] [--replicas 10] [--profile steady]
 
 Three questions: everything at once from nothing (`full`); a tick in which nothing changes (`steady`), with the wanted
-numbers given and with the scaling policy asked about measured load; a surge that needs 2000 cores more (`surge`).
+numbers given and with the scaling policy asked about measured load; a surge that needs 2000 cores more (`surge`). For
+the scaling policy every replica is busy half of the time, with no second like the one before.
 Each is asked several times: the median, and the worst beside it. The scaling policy counts in bins of ten seconds, so
 it is asked in thirty ticks: every pool ends three bins in them. `dearest_second` is the highest of the ten seconds of a
 bin, each with the least of its three times: what is dear every time is the policy's, what is dear once the machine's.
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gc
 import json
 import pstats
 import statistics
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from tidegate.base.collector import collect_seldom
 from tidegate.model.actions import Forget, Prepare, Publish, Start, Stop
 from tidegate.model.memory import Memory
 from tidegate.model.observed import ClusterSeen, GatewaySeen, Observed, PoolLoad, ReplicaSeen, ServerSeen, Verdict
@@ -39,6 +40,7 @@ SURGE_CORES = 2000
 SIZES = (2, 4, 8)
 ROUNDS = 7
 BIN_TICKS = 10  # ticks of a second, in which every pool ends one bin
+COUNTS = (1, 1, 0, 2, 1)  # requests that a replica answers in a second, in turns: half of its time
 QUIET = 5  # ticks without anything to do: the fleet is at rest
 TARGETS_S = {"full": 1.0, "steady": 0.2, "surge": 1.0}
 
@@ -78,6 +80,7 @@ class World:
         self.replicas: dict[str, ReplicaSeen] = {}
         self.gateway = GatewaySeen(None)
         self.loads: dict[PoolKey, PoolLoad] = {}
+        self.busy = False
 
     def scale(self, inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
         return ScaleResult(self.wanted[inp.spec.key], memory, ())
@@ -114,13 +117,35 @@ class World:
     def step(self, scale: Scale | None = None) -> Tick:
         """One second later: look, decide (the time of this alone is kept in `decided_s`), do it."""
         self.at += 1.0
-        self.loads = {key: replace(load, at=self.at) for key, load in self.loads.items()}
+        if self.busy:
+            self.serve()
         observed = self.observed()
         start = time.process_time()
         decided = tick(self.specs, observed, self.memory, scale=scale or self.scale)
         self.decided_s = time.process_time() - start
         self.obey(decided)
         return decided
+
+    def serve(self) -> None:
+        """A second in which every replica that gets requests answers none, one or two of about half a second."""
+        sums: dict[PoolKey, list[float]] = {p.key: [0.0, 0.0, 0.0] for p in self.specs.pools}
+        second, servers = int(self.at), {}
+        for i, (name, server) in enumerate(self.gateway.servers.items()):
+            count = 0 if server.draining else COUNTS[(7 * i + second) % len(COUNTS)]
+            service_s = count * (0.4 + 0.05 * ((3 * i + second) % 5))
+            servers[name] = ServerSeen(server.draining, in_flight=count % 2, finished=count, service_s_sum=service_s)
+            if count:
+                row = sums[self.replicas[name].key]
+                row[0] += count
+                row[1] += service_s
+                row[2] += service_s * service_s / count
+        self.gateway = replace(self.gateway, servers=servers)
+        self.loads = {
+            key: PoolLoad(
+                self.at, 1.0, int(n), int(n), int(n), in_flight=int(n / 2), service_s_sum=total, service_s2_sum=squares
+            )
+            for key, (n, total, squares) in sums.items()
+        }
 
     def settled(self, scale: Scale | None = None) -> World:
         quiet = 0
@@ -142,7 +167,6 @@ def timed(world: World, ask: Callable[[], Tick], rounds: int = ROUNDS) -> Timed:
     """How long a call takes; processor time, so that a busy machine does not count."""
     times = []
     for _ in range(rounds):
-        gc.collect()
         world.decided_s = 0.0
         start = time.process_time()
         answer = ask()
@@ -165,7 +189,7 @@ def measure(services: int, replicas: int, profile: str = "") -> dict[str, object
     answers["surge"] = timed(world, asks["surge"])
     asks["steady"] = world.step
     answers["steady"] = timed(world, asks["steady"])
-    world.loads = {p.key: _load(world.at, replicas) for p in specs.pools}
+    world.busy = True
     world.settled(promise_scale)
     asks["steady, with the scaling policy"] = lambda: world.step(promise_scale)
     binned = timed(world, asks["steady, with the scaling policy"], 3 * BIN_TICKS)
@@ -184,12 +208,6 @@ def measure(services: int, replicas: int, profile: str = "") -> dict[str, object
         "dearest_second": round(max(min(binned.seconds[i::BIN_TICKS]) for i in range(BIN_TICKS)), 4),
         "targets": TARGETS_S,
     }
-
-
-def _load(at: float, replicas: int) -> PoolLoad:
-    """Half of the slots busy with requests of half a second."""
-    busy = replicas // 2
-    return PoolLoad(at, 1.0, 2 * busy, 2 * busy, 2 * busy, in_flight=busy, service_s_sum=busy, service_s2_sum=busy / 2)
 
 
 def _surge(world: World) -> Scale:
@@ -216,6 +234,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=10, help="per service")
     parser.add_argument("--profile", default="", help="full, steady, surge: where the time of one goes")
     given = parser.parse_args()
+    collect_seldom()  # as `tidegate up` does
     print(json.dumps(measure(given.services, given.replicas, given.profile), indent=2))
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.world import World, service
 from tidegate.model.memory import BalanceMemory
 from tidegate.model.observed import GatewaySeen
+from tidegate.policy import outliers, weights
 from tidegate.policy.outliers import Served, away, judge, most_out
 from tidegate.policy.weights import Looked, Place, balance, nearest, prefer, shares
 from tidegate.spec.resolve import PoolKey
 
 KEY = PoolKey("ocr")
 LOW_PER_S = 1.0  # a replica: so few that the other cluster may have nothing to compare with
+SPREAD = st.floats(0.8, 1.3)  # of service times about the usual
 REGIONS = ("gz", "sz", "bj")
 law = settings(max_examples=300, deadline=None)
 
@@ -86,6 +89,30 @@ def test_never_is_everybody_out_nor_more_than_a_tenth_but_one(story):  # type: i
         assert len(judged.out) <= max(1, count // 10)
         assert len(judged.out) < count
         assert judged.out <= set(away(health))
+
+
+@law
+@given(
+    st.lists(st.sampled_from([1.0, 1.0, 1.4, 1.7, 2.2, 3.0]), min_size=6, max_size=6),
+    st.lists(st.lists(st.tuples(st.integers(0, 4), SPREAD), min_size=6, max_size=6), min_size=4, max_size=15),
+)
+def test_where_all_are_well_the_quick_answer_is_that_of_the_whole_procedure(slow, ticks):  # type: ignore[no-untyped-def]
+    """Six replicas in two clusters, some close to what counts as slow; both ways go on from the same memory."""
+    memory = BalanceMemory()
+    places = [Place("c0", 3, 0.0, {"gz": 0.0}), Place("c1", 3, 0.0, {"gz": 0.01})]
+    for second, tick in enumerate(ticks):
+        served = [
+            Served(f"r{i}", (f"c{i % 2}", "a"), float(n), 0.0, n * 0.1 * times * slow[i])
+            for i, (n, times) in enumerate(tick)
+        ]
+        squares_s2 = sum(s.service_s**2 / s.finished for s in served if s.finished)
+        looked = Looked(1000.0 + second, served, 2.0, squares_s2, {"gz": 1.0})
+        quick = balance(KEY, places, looked, memory)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(outliers, "_all_well", lambda views: False)
+            patched.setattr(weights, "_all_well", lambda views: False)
+            assert balance(KEY, places, looked, memory) == quick
+        memory = quick.memory
 
 
 @law

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tidegate.base.collector import collect_seldom
 from tidegate.cli import commands
 from tidegate.cli.exits import CODES, Guarded
 
@@ -40,4 +41,6 @@ def _options(
 
 def main() -> None:
     """The entry point of the `tidegate` program."""
-    build_app()()
+    app = build_app()
+    collect_seldom()
+    app()

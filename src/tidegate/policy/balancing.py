@@ -20,7 +20,7 @@ from tidegate.spec.cluster import Cluster
 from tidegate.spec.resolve import PoolKey, PoolSpec, Specs
 
 Replica = tuple[str, ReplicaMemory, ReplicaSeen | None]
-READY = ReplicaState.READY
+READY, FAIL = ReplicaState.READY, Verdict.FAIL
 EJECTED = "does worse than its peers again and again"  # the `leaving` of a replica that was out too often
 
 
@@ -77,21 +77,25 @@ class Balancer:
         """
         served: list[Served] = []
         counts: dict[str, int] = {}
+        ways_s: dict[str, float] = {}
         servers = self.observed.gateway.servers if self.observed.gateway is not None else {}
         for name, m, seen in replicas:
-            if m.state is not READY or name in held or (seen is not None and seen.readiness is Verdict.FAIL):
+            if m.state is not READY or name in held or (seen is not None and seen.readiness is FAIL):
                 continue
             server = servers.get(name)
             if seen is None and server is not None and not server.up:
                 continue  # lost, or hanging; one that is seen rests for a moment after failures
-            counts[m.cluster] = counts.get(m.cluster, 0) + 1
-            peers = (m.cluster, m.revision)
-            if server is None or not (server.finished or server.failed):
-                served.append(Served(name, peers))
+            cluster = m.cluster
+            if cluster in counts:
+                counts[cluster] += 1
             else:
-                way_s = server.finished * self.way_s(self.home, m.cluster)
-                service_s = max(0.0, server.service_s_sum - way_s)
-                served.append(Served(name, peers, server.finished, server.failed, service_s))
+                counts[cluster], ways_s[cluster] = 1, self.way_s(self.home, cluster)
+            if server is None or not (server.finished or server.failed):
+                served.append(Served(name, (cluster, m.revision)))
+                continue
+            finished = server.finished
+            service_s = max(0.0, server.service_s_sum - finished * ways_s[cluster])
+            served.append(Served(name, (cluster, m.revision), finished, server.failed, service_s))
         if not served:
             return None
         load = self.observed.loads.get(spec.key)

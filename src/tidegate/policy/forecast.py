@@ -11,7 +11,8 @@ At start-up times of a few minutes the trend is hard to beat, so on most service
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from tidegate.model.scaling import SeasonMemory
 from tidegate.policy.tracking import Outlook
@@ -28,8 +29,7 @@ WEEKS_MAX = 4.0
 RATIO_MAX = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(NamedTuple):
     """What the shape expects a start-up time from now (requests/s), whether it is `trusted`, and why or why not."""
 
     then: float | None

@@ -51,9 +51,10 @@ class Served(NamedTuple):
 
 @dataclass(slots=True)
 class Judged:
-    """Health of every replica with a history, those that are out, and what changed."""
+    """Health of every replica with a history, the levels below 1, those that are out, and what changed."""
 
     health: dict[str, ReplicaHealth] = field(default_factory=dict)
+    levels: dict[str, float] = field(default_factory=dict)
     steps: list[Ejection] = field(default_factory=list)
     out: frozenset[str] = frozenset()
 
@@ -72,21 +73,32 @@ def judge(
     if not before and not any(s.finished or s.failed for s in served):
         return judged
     keep = 0.5 ** (since_s / HALF_LIFE_S)
-    groups: dict[tuple[str, str], list[str]] = {}
-    known: dict[str, ReplicaHealth] = {}
-    for s in served:
-        known[s.name] = _after(before.get(s.name), s, keep)
-        groups.setdefault(s.peers, []).append(s.name)
-    most = most_out(len(served))
-    out = {n for n, h in known.items() if h.out_until > at}
-    for names in groups.values():
-        views = [known[n] for n in names]
+    groups: dict[tuple[str, str], dict[str, ReplicaHealth]] = {}
+    peers, group = None, dict[str, ReplicaHealth]()
+    out: set[str] = set()
+    for name, of, finished, failed, service_s in served:
+        if of != peers:  # those of a group mostly follow each other
+            peers, group = of, groups.setdefault(of, {})
+        was = before.get(name)
+        if was is None:
+            group[name] = ReplicaHealth(Recent(finished, failed, service_s))
+            continue
+        r = was.recent
+        recent = Recent(r.finished * keep + finished, r.failed * keep + failed, r.service_s * keep + service_s)
+        group[name] = ReplicaHealth(recent, was.level, was.out_until, was.ejections, was.well_since)
+        if was.out_until > at:
+            out.add(name)
+    most = min(most_out(len(served)), len(served) - 1)
+    for known in groups.values():
+        if _all_well(known.values()):
+            judged.health.update((n, h) for n, h in known.items() if h.recent.finished > NEGLIGIBLE)
+            continue
+        views = list(known.values())
         usual_s, failing = _usual(views), _failing(views)
-        for name in names:
-            was = known[name]
+        for name, was in known.items():
             now = _step(was, usual_s, failing, cv, at, since_s)
             if now.out_until > at and name not in out:
-                if len(out) >= min(most, len(served) - 1) or len(names) < 2:
+                if len(out) >= most or len(known) < 2:
                     now = replace(now, out_until=0.0, ejections=was.ejections, level=max(now.level, LEAST_LEVEL))
                 else:
                     out.add(name)
@@ -95,10 +107,30 @@ def judge(
             step = _told(key, name, before.get(name, NEW), now, usual_s, at)
             if step is not None:
                 judged.steps.append(step)
+            if now.level != 1.0:
+                judged.levels[name] = now.level
             if now.recent.asked > NEGLIGIBLE or now.level < 1 or now.ejections:
                 judged.health[name] = now
     judged.out = frozenset(out)
     return judged
+
+
+def _all_well(views: Iterable[ReplicaHealth]) -> bool:
+    """Whether nobody has a history, has failed, or is slower beside the others than `SLOW_TIMES`: nothing to do.
+
+    What is nearly always the case in a large fleet.
+    """
+    means: list[float] = []
+    for h in views:
+        r = h.recent
+        if r.failed or h.level != 1.0 or h.ejections or h.out_until:
+            return False
+        if r.finished >= LEAST_ANSWERS:
+            means.append(r.service_s / r.finished)
+    if len(means) < 2:
+        return True
+    slowest = max(means)
+    return slowest <= SLOW_TIMES * min(means) or slowest <= SLOW_TIMES * _lower_median(means)
 
 
 def stubborn(health: Mapping[str, ReplicaHealth]) -> Iterable[str]:
@@ -120,24 +152,22 @@ def most_out(count: int) -> int:
     return max(1, int(OUT_SHARE * count))
 
 
-def _after(was: ReplicaHealth | None, s: Served, keep: float) -> ReplicaHealth:
-    if was is None:
-        return ReplicaHealth(Recent(s.finished, s.failed, s.service_s))
-    r = was.recent
-    recent = Recent(r.finished * keep + s.finished, r.failed * keep + s.failed, r.service_s * keep + s.service_s)
-    return ReplicaHealth(recent, was.level, was.out_until, was.ejections, was.well_since)
+def _usual(views: Iterable[ReplicaHealth]) -> float:
+    """The peers' usual mean service time; 0 when there is nobody to compare with."""
+    means = [v.recent.mean_s for v in views if v.recent.finished >= LEAST_ANSWERS]
+    return _lower_median(means) if len(means) > 1 else 0.0
 
 
-def _usual(views: Sequence[ReplicaHealth]) -> float:
-    """The lower median of the peers' mean service times: of two, the better one."""
-    means = sorted(v.recent.mean_s for v in views if v.recent.finished >= LEAST_ANSWERS)
-    return means[(len(means) - 1) // 2] if len(means) > 1 else 0.0
+def _lower_median(values: Iterable[float]) -> float:
+    """Of two, the smaller one."""
+    ordered = sorted(values)
+    return ordered[(len(ordered) - 1) // 2]
 
 
-def _failing(views: Sequence[ReplicaHealth]) -> float:
+def _failing(views: Iterable[ReplicaHealth]) -> float:
     """The lower median of the peers' share of failures."""
-    shares = sorted(v.recent.failed / v.recent.asked for v in views if v.recent.asked > NEGLIGIBLE)
-    return shares[(len(shares) - 1) // 2] if len(shares) > 1 else 1.0
+    shares = [v.recent.failed / v.recent.asked for v in views if v.recent.asked > NEGLIGIBLE]
+    return _lower_median(shares) if len(shares) > 1 else 1.0
 
 
 def times_slower(recent: Recent, usual_s: float, cv: float) -> float:

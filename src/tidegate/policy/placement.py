@@ -140,8 +140,12 @@ class Room:
         free, capacity = self.free.get(cluster), self.capacity.get(cluster, {})
         if free is None or not self.fits(cluster, pool):
             return False
-        amounts = pool.resources.amounts().items()
-        return all(free.get(k, 0.0) - a >= RECLAIM_MARGIN * capacity.get(k, 0.0) for k, a in amounts if a)
+        r = pool.resources
+        for kind, amount in (("cpu", r.cpu), ("memory", r.memory)):
+            if amount and free.get(kind, 0.0) - amount < RECLAIM_MARGIN * capacity.get(kind, 0.0):
+                return False
+        cards = ((f"gpu/{kind}", count) for kind, count in r.gpu.items() if count)
+        return all(free.get(k, 0.0) - n >= RECLAIM_MARGIN * capacity.get(k, 0.0) for k, n in cards)
 
 
 class Options(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tidegate.model.actions import Start
-from tidegate.model.lifecycle import ReplicaState, RolloutPhase
+from tidegate.model.lifecycle import ReplicaState
 from tidegate.model.memory import ReplicaMemory
 from tidegate.model.observed import Verdict
 from tidegate.model.plan import PoolPlan
@@ -20,6 +20,7 @@ from tidegate.policy.work import Work
 from tidegate.spec.resolve import PoolKey, PoolSpec
 
 DRAINING, GONE, READY = ReplicaState.DRAINING, ReplicaState.GONE, ReplicaState.READY
+FAIL = Verdict.FAIL
 
 
 def decide(work: Work, spec: PoolSpec, scale: Scale) -> PoolPlan:
@@ -76,7 +77,7 @@ def _present(work: Work, key: PoolKey) -> list[reconcile.Standing]:
         server, seen = servers.get(name), work.seen.get(name)
         leaves = bool(memory.leaving) or (bool(drained) and (name in drained or cluster in drained))
         stale = leaves or cluster not in work.clusters
-        ready = state is READY and (seen is None or seen.readiness is not Verdict.FAIL)
+        ready = state is READY and (seen is None or seen.readiness is not FAIL)
         found.append(reconcile.Standing(name, memory, ready, server.in_flight if server else 0, stale))
     return found
 
@@ -119,16 +120,18 @@ def _made_up_for(work: Work, asked: ScaleInput, standing: list[reconcile.Standin
 def _roll(work: Work, spec: PoolSpec, wanted: int, standing: list[reconcile.Standing]) -> rollout.Step:
     """Let the pool's rollout take one step."""
     pool, seen = work.pools[spec.key], work.observed
-    at_rest = pool.rollout.phase is RolloutPhase.STABLE and pool.rollout.stable == spec.revision
-    at_rest = at_rest and not seen.intents  # then nobody asks in which order clusters would follow
-    counts = Counter[str]() if at_rest else Counter(s.memory.cluster for s in standing)
-    order = waves.plan(spec.service.rollout, work.specs.clusters, counts) if len(counts) > 1 else ()
-    leaving = () if at_rest else [(n, m.revision) for n, m in work.mine(spec.key) if m.state in (DRAINING, GONE)]
+    order: waves.Waves = ()
+    leaving: list[tuple[str, str]] = []
+    if not rollout.at_rest(spec, pool.rollout, seen.intents):  # else nobody asks for the order of clusters
+        counts = Counter(s.memory.cluster for s in standing)
+        order = waves.plan(spec.service.rollout, work.specs.clusters, counts) if len(counts) > 1 else ()
+        leaving = [(n, m.revision) for n, m in work.mine(spec.key) if m.state in (DRAINING, GONE)]
     facts = rollout.Facts(seen.at, wanted, standing, pool.vacancies, seen.gateway, seen.intents, order, leaving)
     roll = rollout.advance(spec, pool.rollout, facts)
     if roll.memory is not pool.rollout:
         work.pools[spec.key] = replace(pool, rollout=roll.memory)
-    work.held |= roll.held
+    if roll.held:
+        work.held |= roll.held
     if roll.canaries:
         work.canaries[spec.key] = (roll.canaries, roll.only)
     work.rollouts += roll.moves

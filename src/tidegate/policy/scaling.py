@@ -61,7 +61,7 @@ def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
     memory = _remember(inp, memory, busy=busy)
     if load is None or inp.at - load.at > STALE_S:
         return _finish(inp, memory, current, _unmeasured(inp, current), measured=False)
-    if (busy and memory.busy_at != inp.at) or memory.busy_at is None:
+    if memory.busy_at is None or (busy and memory.busy_at != inp.at):
         memory = replace(memory, busy_at=inp.at)
     idle_at = (memory.busy_at or 0.0) + inp.spec.scaling.scaleToZeroAfterSeconds
     if not busy and (current == 0 or inp.at >= idle_at):
@@ -106,7 +106,7 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
     gap = memory.load_at is None or load.at - load.interval_s > memory.load_at + STALE_S
     measured_s = (0.0 if gap else memory.measured_s) + load.interval_s
     if bins:
-        needs = _needs(inp, counted)
+        needs = _needs(inp, demand.service(counted, inp.spec.promise.within))
         unit = 1.0 / needs.mean_s
         for done in bins:
             counted = demand.learn(counted, done, unit)
@@ -159,17 +159,11 @@ def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) 
     return ahead._replace(then=expected.then)
 
 
-def _needs(inp: ScaleInput, counted: DemandMemory) -> risk.Needs:
-    spec = inp.spec
-    service = demand.service(counted, spec.promise.within)
+def _needs(inp: ScaleInput, service: demand.Service) -> risk.Needs:
+    spec, promise = inp.spec, inp.spec.promise
+    spare = 0.0
     return risk.Needs(
-        mean_s=service.mean_s,
-        cv=service.cv,
-        concurrency=spec.concurrency,
-        spare=0.0,
-        within_s=spec.promise.within,
-        success=spec.promise.success,
-        startup_s=inp.startup_s,
+        service.mean_s, service.cv, spec.concurrency, spare, promise.within, promise.success, inp.startup_s
     )
 
 
@@ -192,14 +186,14 @@ def _unmeasured(inp: ScaleInput, current: int) -> _Proposal:
 
 def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: ScaleMemory, current: int) -> _Proposal:
     """Replicas for the load expected when an order given now is ready, by target or by promise."""
-    needs = _needs(inp, counted)
+    service = demand.service(counted, inp.spec.promise.within)
+    needs, known = _needs(inp, service), service.known
     unit = 1.0 / needs.mean_s
     waiting = _backlog_slots(inp, load, needs)
     sudden = demand.surprised(counted, unit, waiting=waiting > 0.0)
     bank = (sudden or counted).bank
     since_s = max(0.0, inp.at - counted.bin_at) if counted.bin_at is not None else 0.0
     ahead = tracking.outlook(bank, inp.startup_s + since_s, unit) if bank else tracking.Outlook(0.0, 0.0, 0.0)
-    known = demand.service(counted, needs.within_s).known
     floor = 0.0 if known else float(load.in_flight + load.queued)
     target = inp.spec.scaling.target
     if target is not None:
@@ -284,9 +278,9 @@ def _promised(
     if share > 0 or margin >= DEAR_MARGIN:
         told = price.sentence(price.prices(memory.risk, needs))
         reasons.append(Reason("price", f"this service jumps faster than it starts: {told or 'too early to say more'}"))
-    alone = staffing.staff(0.0, needs.mean_s, needs.cv, promise.within, promise.success)
-    if not alone.kept:
-        reasons.append(Reason("promise", _impossible(inp.spec, needs, alone.reachable), wanted, "promise.within"))
+    too_long = staffing.too_long(needs.mean_s, needs.cv, promise.within)
+    if too_long >= 1.0 - promise.success:
+        reasons.append(Reason("promise", _impossible(inp.spec, needs, 1.0 - too_long), wanted, "promise.within"))
     return _Proposal(wanted, (*reasons, *more.said), needs=needs, busy=busy)
 
 

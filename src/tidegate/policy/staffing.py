@@ -70,8 +70,8 @@ def _left_over(mean_s: float, cv: float, within_s: float) -> tuple[float, ...]:
     return tuple(within_s - math.exp(mu + sigma * z) for z in POINTS)
 
 
-def _too_long(mean_s: float, cv: float, within_s: float) -> float:
-    """The share of lognormal services that alone take longer than `within_s`."""
+def too_long(mean_s: float, cv: float, within_s: float) -> float:
+    """The share of requests whose service alone takes longer than `within_s` (lognormal times): lost anyhow."""
     sigma = math.sqrt(math.log(1.0 + cv * cv))
     if sigma == 0.0:
         return 1.0 if mean_s > within_s else 0.0
@@ -111,7 +111,7 @@ def _rounded(value: float) -> float:
 
 @lru_cache(maxsize=16384)
 def _staff(offered: float, mean_s: float, cv: float, within_s: float, success: float) -> Staffing:
-    lost = _too_long(mean_s, cv, within_s)
+    lost = too_long(mean_s, cv, within_s)
     kept = lost < 1.0 - success
     if offered <= 0.0:
         return Staffing(0, kept, 1.0 - lost)
@@ -127,7 +127,7 @@ def _staff(offered: float, mean_s: float, cv: float, within_s: float, success: f
 
 def _allowed(mean_s: float, cv: float, within_s: float, success: float) -> float:
     """The share that may be late by waiting: what the promise leaves after those served too long, a tenth at least."""
-    lost = _too_long(mean_s, cv, within_s)
+    lost = too_long(mean_s, cv, within_s)
     return max(1.0 - success - (lost if lost < 1.0 - success else 0.0), (1.0 - success) / 10.0)
 
 

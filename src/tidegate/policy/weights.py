@@ -37,6 +37,7 @@ ORIGINS_HALF_LIFE_S = 30.0
 ORIGINS_STEP = 0.02  # smaller changes of where calls come from move no weight
 LEAST_ANSWERS = 3.0
 WELL_TIMES, SICK_TIMES = 1.3, 2.2  # between these beside the others a cluster becomes sick by degrees
+CLEARLY_WELL = 1.29  # nobody is sick who takes so many times as long as the others at most
 ALONE = 0.3  # as sick as this at most while nobody else can be compared with: some calls go elsewhere and tell
 FALL_PER_S, RISE_PER_S, BLIND_RISE_PER_S = 0.25, 0.05, 0.02
 PROBED = 0.04  # the part of its calls that the sickest cluster still gets, or its recovery would not be seen
@@ -186,8 +187,8 @@ def _variation(memory: BalanceMemory, looked: Looked, squares_s2: float) -> floa
     """The coefficient of variation of service times lately; 1 before anything is known."""
     if not memory.replicas:
         return 1.0
-    finished = math.fsum(h.recent.finished for h in memory.replicas.values())
-    total_s = math.fsum(h.recent.service_s for h in memory.replicas.values())
+    recent = [h.recent for h in memory.replicas.values()]
+    finished, total_s = math.fsum([r.finished for r in recent]), math.fsum([r.service_s for r in recent])
     if finished < LEAST_ANSWERS or total_s <= 0:
         return 1.0
     mean_s = total_s / finished
@@ -201,20 +202,40 @@ def _health(
     places: Sequence[Place], looked: Looked, before: Mapping[str, ClusterHealth], since_s: float
 ) -> dict[str, ClusterHealth]:
     sums: dict[str, list[float]] = {p.name: [0.0, 0.0, 0.0] for p in places}
-    for s in looked.served:
-        if not (s.finished or s.failed or s.service_s):
-            continue
-        row = sums[s.peers[0]]
-        row[0] += s.finished
-        row[1] += s.failed
-        row[2] += s.service_s
+    for _, peers, finished, failed, service_s in looked.served:
+        if finished or failed or service_s:
+            row = sums[peers[0]]
+            row[0] += finished
+            row[1] += failed
+            row[2] += service_s
     keep = 0.5 ** (since_s / HALF_LIFE_S)
     views = {name: _seen(before.get(name), row, keep, looked.at) for name, row in sums.items()}
     if len(views) == 1:
         return {name: replace(v, sick=0.0) if v.sick else v for name, v in views.items()}
+    if _all_well(views.values()):
+        keep = 0.5 ** (since_s / USUAL_HALF_LIFE_S)
+        return {name: _still_well(v, keep, looked.at) for name, v in views.items()}
     known = [(v.recent.mean_s / v.usual_s, v.usual_s) for v in views.values() if v.usual_s and _told(v)]
     first = min(known, default=(1.0, 0.0))
     return {name: _moved(v, _sickness(name, views), first, looked.at, since_s) for name, v in views.items()}
+
+
+def _all_well(views: Iterable[ClusterHealth]) -> bool:
+    """Whether none of them is sick, fails or is clearly slower beside the others: the usual case, told quickly."""
+    means, grown = list[float](), list[float]()
+    for v in views:
+        r = v.recent
+        if v.sick or r.failed or r.finished < LEAST_ANSWERS or r.service_s <= 0.0 or v.usual_s <= 0.0:
+            return False
+        mean_s = r.service_s / r.finished
+        means.append(mean_s)
+        grown.append(mean_s / v.usual_s)
+    return max(grown) <= CLEARLY_WELL * min(grown) and max(means) <= 2.0 * CLEARLY_WELL * min(means)
+
+
+def _still_well(view: ClusterHealth, keep: float, at: float) -> ClusterHealth:
+    usual_s = keep * view.usual_s + (1 - keep) * view.recent.mean_s
+    return ClusterHealth(view.recent, usual_s, at, 0.0)
 
 
 def _seen(was: ClusterHealth | None, row: Sequence[float], keep: float, at: float) -> ClusterHealth:
@@ -310,14 +331,14 @@ def _per_replica(
 ) -> dict[str, int]:
     """A cluster's share spread over its replicas by their level; the heaviest weighs 256, none less than 1."""
     counts = dict.fromkeys((p.name for p in places), 0.0)
-    levels = {n: h.level for n, h in judged.health.items() if h.level != 1.0}
-    for s in served:
-        counts[s.peers[0]] += levels.get(s.name, 1.0) if levels else 1.0
+    levels = judged.levels
+    for name, peers, *_ in served:
+        counts[peers[0]] += levels.get(name, 1.0) if levels else 1.0
     each = {n: wanted[n] / count if count else 0.0 for n, count in counts.items()}
     top = max(each.values(), default=0.0) or 1.0
     if not levels and not judged.out:  # nobody is known to do worse than the others of its cluster
         alike = {n: max(1, round(HEAVIEST * part / top)) for n, part in each.items()}
-        return {s.name: alike[s.peers[0]] for s in served}
+        return {s[0]: alike[s[1][0]] for s in served}
     heaviest = {n: HEAVIEST * part for n, part in each.items()}
     return {
         s.name: 0 if s.name in judged.out else max(1, round(heaviest[s.peers[0]] * levels.get(s.name, 1.0) / top))

@@ -11,17 +11,17 @@ from __future__ import annotations
 from tidegate.model.memory import RolloutMemory
 from tidegate.policy.rollout import aims, answer, batches, judgement
 from tidegate.policy.rollout.answer import Step
-from tidegate.policy.rollout.walk import BACK, FORWARD, Facts, Walk, may_crowd, previous
+from tidegate.policy.rollout.walk import BACK, FORWARD, Facts, Walk, at_rest, may_crowd, previous
 from tidegate.spec.resolve import PoolSpec
 
-__all__ = ["BACK", "FORWARD", "Facts", "Step", "advance", "may_crowd", "previous"]
+__all__ = ["BACK", "FORWARD", "Facts", "Step", "advance", "at_rest", "may_crowd", "previous"]
 
 
 def advance(spec: PoolSpec, memory: RolloutMemory, facts: Facts) -> Step:
     """One look at one pool's rollout."""
+    if at_rest(spec, memory, facts.intents):
+        return answer.rest(spec, memory, facts)
     walk = Walk(spec, facts, memory)
-    if walk.at_rest:
-        return answer.step(walk)
     aims.declared(walk)
     aims.obey(walk)
     judgement.count(walk)

@@ -9,8 +9,21 @@ from tidegate.model.plan import RolloutStep
 from tidegate.model.reasons import Reason
 from tidegate.policy.reconcile import Split, Standing
 from tidegate.policy.rollout import batches
-from tidegate.policy.rollout.walk import ADDING, BACK, FORWARD, GOING_BACK, ROLLED_BACK, STABLE, WATCHING, Walk
+from tidegate.policy.rollout.walk import (
+    ADDING,
+    BACK,
+    FORWARD,
+    GOING_BACK,
+    ROLLED_BACK,
+    STABLE,
+    WATCHING,
+    Facts,
+    Walk,
+    surge_of,
+    unavailable_of,
+)
 from tidegate.policy.rollout.waves import clusters_of
+from tidegate.spec.resolve import PoolSpec
 
 
 class Step(NamedTuple):
@@ -40,17 +53,21 @@ class Step(NamedTuple):
         return self.memory.phase in (ADDING, WATCHING, GOING_BACK)
 
 
+def rest(spec: PoolSpec, memory: RolloutMemory, facts: Facts) -> Step:
+    """What follows while nothing is under way: nearly always, for nearly every pool, so without a walk."""
+    main, standing = memory.stable, tuple(facts.standing)
+    if any(s.memory.revision != main for s in standing):
+        standing = tuple(s if s.stale or s.memory.revision == main else s._replace(stale=True) for s in standing)
+    return Step(memory, _settled(spec, memory, main, facts.wanted), standing, facts.vacancies)
+
+
 def step(walk: Walk) -> Step:
     m, forward = walk.m, walk.m.phase in FORWARD
     main = m.target if forward else m.stable
-    if walk.at_rest and all(s.memory.revision == main for s in walk.facts.standing):
-        return Step(m, _split(walk, main, forward), tuple(walk.facts.standing), walk.vacancies)
     standing = tuple(
         s if forward or s.stale or s.memory.revision == main else s._replace(stale=True) for s in walk.facts.standing
     )
     vacancies = walk.vacancies
-    if walk.at_rest:
-        return Step(m, _split(walk, main, forward), standing, vacancies)
     if m.phase in BACK:
         vacancies = tuple(v for v in vacancies if v.revision != m.target)
     only = batches.chosen(walk)
@@ -71,17 +88,25 @@ def step(walk: Walk) -> Step:
 
 
 def _split(walk: Walk, main: str, forward: bool) -> Split:
-    wanted, surge = walk.facts.wanted, walk.surge()
-    unavailable = walk.unavailable(surge)
-    why = "rolled back" if walk.m.phase in BACK else "replaced"
+    wanted = walk.facts.wanted
     if not forward:
-        room = wanted + max(1, surge) if wanted else 0
-        return Split(main, wanted, walk.m.target or main, 0, room, wanted - unavailable, why)
+        return _settled(walk.spec, walk.m, main, wanted)
+    why, surge = "replaced", surge_of(walk.spec, walk.m, wanted)
+    unavailable = unavailable_of(walk.spec, wanted, surge)
     if walk.strategy == "blueGreen":
         return Split(main, wanted, walk.m.stable, wanted, 2 * wanted, wanted, why)
     goal, done = walk.goal(), walk.done()
     others = wanted if batches.chosen(walk) else max(0, wanted - done - max(0, goal - done - surge))
     return Split(main, goal, walk.m.stable, others, wanted + surge, wanted - unavailable, why)
+
+
+def _settled(spec: PoolSpec, memory: RolloutMemory, main: str, wanted: int) -> Split:
+    """All of the stable revision."""
+    surge = surge_of(spec, memory, wanted)
+    room = wanted + max(1, surge) if wanted else 0
+    floor = wanted - unavailable_of(spec, wanted, surge)
+    why = "rolled back" if memory.phase in BACK else "replaced"
+    return Split(main, wanted, memory.target or main, 0, room, floor, why)
 
 
 def _held(walk: Walk) -> frozenset[str]:

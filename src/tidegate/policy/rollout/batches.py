@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tidegate.model.memory import Counted
 from tidegate.policy.rollout import evidence
-from tidegate.policy.rollout.walk import ADDING, FORWARD, GOING_BACK, Walk
+from tidegate.policy.rollout.walk import ADDING, FORWARD, GOING_BACK, Walk, surge_of, unavailable_of
 from tidegate.spec.rollout import CanaryStep
 
 
@@ -80,7 +80,8 @@ def _proven(walk: Walk) -> None:
 
 def next_batch(walk: Walk) -> None:
     wanted, done = walk.facts.wanted, walk.done()
-    most = wanted if walk.strategy == "blueGreen" else (surge := walk.surge()) + walk.unavailable(surge)
+    surge = surge_of(walk.spec, walk.m, wanted)
+    most = wanted if walk.strategy == "blueGreen" else surge + unavailable_of(walk.spec, wanted, surge)
     if walk.strategy == "rolling":
         most = min(most, walk.how.batch_of(wanted))
     goal = min(wanted, done + max(1, most))

@@ -64,12 +64,6 @@ class Walk:
     def strategy(self) -> str:
         return self.how.strategy
 
-    @property
-    def at_rest(self) -> bool:
-        """Whether what is declared serves and nobody wants anything else: there is nothing to walk through."""
-        settled = self.m.phase is STABLE and self.m.stable == self.spec.revision and not self.moves
-        return settled and not self.facts.intents
-
     def count_of(self, share: float) -> int:
         return min(self.facts.wanted, count_of(float(share), self.facts.wanted, up=True))
 
@@ -88,15 +82,6 @@ class Walk:
 
     def ready(self) -> int:
         return sum(s.ready and not s.stale and self.is_new(s) for s in self.facts.standing)
-
-    def surge(self) -> int:
-        return 0 if is_crowded(self.m, self.facts.wanted) else self.how.surge_of(self.facts.wanted)
-
-    def unavailable(self, surge: int) -> int:
-        """At least one when nothing may surge, as in a Deployment whose two shares both come to zero."""
-        wanted = self.facts.wanted
-        allowed = self.how.unavailable_of(wanted)
-        return min(wanted, max(allowed, 1)) if surge == 0 else allowed
 
     def wave_name(self) -> str:
         m = self.m
@@ -125,6 +110,21 @@ class Walk:
         self.m = replace(self.m, paused=False, promoted=False, done=0.0, goal=0.0)
         self.move(cause, reason)
         self.record("rolled back", reason)
+
+
+def at_rest(spec: PoolSpec, memory: RolloutMemory, intents: Sequence[Intent]) -> bool:
+    """Whether what is declared serves and nobody wants anything else: there is nothing to walk through."""
+    return memory.phase is STABLE and memory.stable == spec.revision and not intents
+
+
+def surge_of(spec: PoolSpec, memory: RolloutMemory, wanted: int) -> int:
+    return 0 if is_crowded(memory, wanted) else spec.service.rollout.surge_of(wanted)
+
+
+def unavailable_of(spec: PoolSpec, wanted: int, surge: int) -> int:
+    """At least one when nothing may surge, as in a Deployment whose two shares both come to zero."""
+    allowed = spec.service.rollout.unavailable_of(wanted)
+    return min(wanted, max(allowed, 1)) if surge == 0 else allowed
 
 
 def previous(memory: RolloutMemory) -> str:
