@@ -12,7 +12,7 @@ from pathlib import Path
 from tidegate.base.errors import TidegateError
 from tidegate.base.units import format_seconds, parse_ratio
 from tidegate.cli.loads import cut, is_number, seconds
-from tidegate.sim import baselines, clairvoyant, faults, trace_files
+from tidegate.sim import baselines, clairvoyant, engine, faults, trace_files
 from tidegate.sim.page import Run
 from tidegate.sim.requests import Requests, ServiceTime
 from tidegate.sim.scenario import Scenario, Startup
@@ -288,6 +288,8 @@ def _progress(jobs: Sequence[tuple[str, str, Scenario, str | None]]) -> Iterator
     )
     lengths = [one.length_s for _, _, one, _ in jobs]
     with bar:
+        if not bar.disable and engine.must_compile_first():
+            bar.console.print("Compiling the simulator, once for this version: about ten seconds ...")
         task = bar.add_task(jobs[0][0], total=sum(lengths))
         done, last = [0.0], [0.0]
 

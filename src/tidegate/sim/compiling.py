@@ -11,6 +11,7 @@ import importlib
 import types
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 
@@ -37,6 +38,12 @@ def compiled(module: types.ModuleType, names: Iterable[str]) -> Any:
         rebuilt.__module__, rebuilt.__qualname__ = module.__name__, name
         namespace[name] = numba.njit(rebuilt, cache=True)
     return types.SimpleNamespace(**namespace)
+
+
+def is_kept(function: Any) -> bool:
+    """Whether the compiled form of a function from `compiled` is in numba's cache, so that nobody will wait for it."""
+    folder = function.stats.cache_path
+    return folder is not None and any(Path(folder).glob(f"*.{function.__name__}-*.nbi"))
 
 
 @cache

@@ -30,7 +30,7 @@ from tidegate.base.times import Times
 from tidegate.model.observed import PoolLoad
 from tidegate.sim import kernel
 from tidegate.sim.admission import Admission
-from tidegate.sim.compiling import compiled, whether_to_compile
+from tidegate.sim.compiling import compiled, is_kept, whether_to_compile
 from tidegate.sim.histogram import Histogram
 from tidegate.sim.requests import BUFFER, Requests
 
@@ -63,6 +63,11 @@ class _Replica:
 @cache
 def _fast() -> Any:
     return compiled(kernel, kernel.INNER_LOOPS)
+
+
+def must_compile_first() -> bool:
+    """Whether the first run will take some ten seconds longer, since this version was never compiled here."""
+    return whether_to_compile(None) and not is_kept(_fast().run)
 
 
 class Pool:
