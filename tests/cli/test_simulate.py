@@ -84,6 +84,15 @@ def test_a_comparison_plays_the_same_requests_under_every_policy(manifest):
     assert max(requests) - min(requests) <= 30, "cut into ticks differently, at the edges"
 
 
+def test_the_bound_keeps_the_promise_also_where_start_up_times_vary(tmp_path):
+    path = tmp_path / "ocr.yaml"
+    path.write_text(MANIFEST.replace("success: 99%", "success: 99.9%"))
+    shape = ("--trace", "sine:mean=30,period=2h,length=8h", "--service-time", "800ms,0.5", "--startup", "120s,0.4")
+    told = json.loads(simulate("-f", str(path), *shape, "--baseline", "clairvoyant", "--json").stdout)
+    pool = next(p for p in told["pools"] if p["pool"] == "default")
+    assert pool["promise"]["kept"], pool
+
+
 def test_a_baseline_takes_the_place_of_the_policy(manifest):
     told = json.loads(asked(manifest, "--baseline", "static:5", "--json").stdout)
     assert told["policy"] == "static:5"

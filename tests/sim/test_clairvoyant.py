@@ -36,6 +36,14 @@ def test_the_bound_keeps_the_promise_at_high_use():
     assert 0.6 < found.outcome.utilization < 0.95
 
 
+def test_a_plan_that_may_spend_less_of_the_allowance_loses_less():
+    work = ServiceTime(1.0, 0.5)
+    how = Play(until_s=STEP.length_s, startup_s=120.0, startup_cv=0.3, patience_s=5.0, initial=4)
+    found = bound(pool_spec(), STEP, 1.0, lambda: Requests(STEP.points(), work, 1), how, spent=0.5)
+    assert found.reached
+    assert found.outcome.success >= 0.99975
+
+
 def test_an_impossible_promise_is_not_called_reached():
     how = Play(until_s=600.0, startup_s=60.0)
     trace = Trace("flat", 60.0, (1.0,) * 10)

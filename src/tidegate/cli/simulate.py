@@ -29,6 +29,7 @@ GUESSED_PART = 0.25  # of the promise is taken for the mean service time when no
 DEFAULT_CV = 0.5
 FINE_UP_TO_S = 2 * 86400.0
 FINEST_S, FINEST_LONG_S = 2.0, 5.0  # the KPA looks every 2 s; a week of that would take many minutes
+BOUND_SPENDS = 0.85  # of the allowed losses in the harness in which the bound is searched
 LEAD_SHARE, LEAD_S = 0.05, 1800.0  # not counted at the beginning, unless told otherwise
 
 
@@ -258,9 +259,11 @@ def _nothing() -> baselines.Case:
 def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> baselines.Baseline:
     queue = pool.service.queue
     patience_s = made.patience_s or pool.service.requestTimeoutSeconds
+    startup = made.startup_of(pool.key)
     how = Play(
         until_s=trace.length_s,
-        startup_s=made.startup_of(pool.key).mean_s,
+        startup_s=startup.mean_s,
+        startup_cv=startup.cv,
         tick_s=max(5.0, made.longest_tick_s),
         measure_from_s=made.measure_from_s,
         patience_s=min(patience_s, queue.maxWaitSeconds or pool.promise.within),
@@ -268,7 +271,11 @@ def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> b
         epoch=made.epoch,
         seed=made.seed,
     )
-    return clairvoyant.bound(pool, trace, work.mean_s, lambda: Requests(trace.points(), work, made.seed), how).plan
+
+    def requests() -> Requests:
+        return Requests(trace.points(), work, made.seed)
+
+    return clairvoyant.bound(pool, trace, work.mean_s, requests, how, spent=BOUND_SPENDS).plan
 
 
 @contextmanager
