@@ -102,6 +102,7 @@ def browser(chromium):
     chromium.get("about:blank")
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    chromium.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})  # some versions begin without
     chromium.get_log("browser")
     yield chromium
     chromium.get("about:blank")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tidegate.base.errors import ControlError, SpecError
-from tidegate.model.status import parse_status
+from tidegate.model.status import History, PoolHistory, parse_status
 from tidegate.spec.cluster import Cluster
 from tidegate.spec.load import load_data
 from tidegate.spec.service import MediaService
@@ -36,6 +36,14 @@ def client(control: FakeControl, access: Access | None = None) -> httpx.AsyncCli
 
 async def code_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
+
+
+async def test_the_last_minutes_are_told_by_pool():
+    control = FakeControl(before=History((AT - 5, AT), (PoolHistory("face", "default", (1, 2), (2, 2)),)))
+    async with client(control) as http:
+        told = (await http.get("/v1/history")).json()
+    assert told["at"] == [AT - 5, AT]
+    assert told["pools"][0]["ready"] == [1, 2]
 
 
 async def test_status_reads_back_as_it_was():

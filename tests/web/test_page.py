@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tidegate.model.reasons import Reason
-from tidegate.model.status import ClusterStatus, GatewayStatus, ReplicaStatus
+from tidegate.model.status import ClusterStatus, GatewayStatus, History, PoolHistory, ReplicaStatus
 from tidegate.model.tenancy import TenancyStatus
 from tidegate.web.ports import Event
 from tidegate.web.server import Listen, serving
@@ -77,6 +77,20 @@ def test_shows_the_world_and_follows_it_without_a_reload(site, browser):
     shows(browser, "#decisions", "replicas wanted 4 → 3: the evening is over")
     assert states(browser) == ["ready", "ready", "ready", "draining"]
     assert browser.execute_script("return window.untouched === true")
+    assert complaints(browser) == []
+
+
+def test_a_page_that_is_opened_now_shows_the_minutes_before(site, browser):
+    at = tuple(AT - 300 + 5 * i for i in range(61))
+    rates = tuple(float(i) for i in range(61))
+    ones, nothing = (1,) * 61, (None,) * 61
+    site.control.before = History(at, (PoolHistory("face", "default", ones, ones, ones, rates, nothing, nothing),))
+    site.show(status(pool("face", FACES, arrival_per_s=61.0)))
+    browser.get(site.url)
+    line = "return document.querySelector('.tile .spark path.main').getAttribute('d') || ''"
+    drawn = eventually(lambda: (d := browser.execute_script(line)).count("L") >= 59 and d, "a line over five minutes")
+    assert drawn.startswith("M0.0 "), "from the left edge"
+    assert text(browser, ".tile .value").startswith("61.0 /s")
     assert complaints(browser) == []
 
 

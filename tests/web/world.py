@@ -12,6 +12,7 @@ from tidegate.model.reasons import Reason
 from tidegate.model.status import (
     ClusterStatus,
     GatewayStatus,
+    History,
     PoolStatus,
     ReplicaStatus,
     ServiceStatus,
@@ -140,6 +141,7 @@ class FakeControl:
     followers: list[asyncio.Queue[Event]] = field(default_factory=list)
     asked: int = 0
     tenancy: TenancyStatus = TENANCY
+    before: History = field(default_factory=History)
 
     def happen(self, event: Event) -> None:
         """Something happens: whoever follows hears of it at once."""
@@ -160,6 +162,10 @@ class FakeControl:
         self.asked += 1
         await self._call()
         return replace(self.now)
+
+    async def history(self) -> History:
+        await self._call()
+        return self.before
 
     async def apply(self, manifests: Sequence[Manifest], *, prune: bool) -> Diff:
         await self._call("apply", tuple(manifests), prune)

@@ -21,6 +21,7 @@ from tidegate.control.exposure import open_services
 from tidegate.control.issuers import Issuers
 from tidegate.control.metering import unmetered
 from tidegate.control.observe import Observer
+from tidegate.control.past import Past
 from tidegate.control.record import Recorder
 from tidegate.control.status import Addresses, Meter, status
 from tidegate.control.tenancy import Tenancy
@@ -30,7 +31,7 @@ from tidegate.model.observed import Intent, Observed
 from tidegate.model.outlook import Outlook
 from tidegate.model.plan import Tick
 from tidegate.model.scaling import ScaleMemory
-from tidegate.model.status import Status
+from tidegate.model.status import History, Status
 from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.policy import whatif
 from tidegate.policy.lesson import taught
@@ -68,6 +69,7 @@ class Live:
     emptying: bool = False  # nothing is wanted any more; replicas drain and stop
     last: tuple[Observed, Tick] | None = None
     meter: Meter = field(default_factory=Meter)
+    past: Past = field(default_factory=Past)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ticked: asyncio.Condition = field(default_factory=asyncio.Condition)
     stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +106,9 @@ class Live:
         for fault in self.actor.take_faults():
             self.recorder.fault(self.clock.wall(), "action", fault)
         self.last = (observed, decided)
-        self.on_status(self._status(observed, decided))
+        now = self._status(observed, decided)
+        self.past.add(now)
+        self.on_status(now)
         async with self.ticked:
             self.ticked.notify_all()
 
@@ -152,6 +156,9 @@ class Live:
         await self._first_tick()
         assert self.last is not None
         return self._status(*self.last)
+
+    async def history(self) -> History:
+        return self.past.told()
 
     async def apply(self, manifests: Sequence[Manifest], *, prune: bool) -> Diff:
         merged = diff.merged(self.specs, manifests, prune=prune)

@@ -180,6 +180,28 @@ class Status:
     stopping: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PoolHistory:
+    """Numbers of one pool (see `PoolStatus`), one for each instant of `History.at`; None: not measured, or no pool."""
+
+    service: str
+    pool: str
+    ready: tuple[int | None, ...] = ()
+    wanted: tuple[int | None, ...] = ()
+    queued: tuple[int | None, ...] = ()
+    arrival_per_s: tuple[float | None, ...] = ()
+    wait_ms_mean: tuple[float | None, ...] = ()
+    service_ms_mean: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The last minutes: GET /v1/history. `at` are epoch seconds, oldest first."""
+
+    at: tuple[float, ...] = ()
+    pools: tuple[PoolHistory, ...] = ()
+
+
 @cache
 def _adapter() -> TypeAdapter[Status]:
     return TypeAdapter(Status)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.base.clock import Clock, SystemClock
 from tidegate.base.errors import SpecError, TidegateError
 from tidegate.model.outlook import Outlook
-from tidegate.model.status import status_json
+from tidegate.model.status import History, status_json
 from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.web import bodies
 from tidegate.web.bodies import BadRequest
@@ -42,6 +42,7 @@ _STATUS_OF = ((SpecError, 422, "spec"), (NotFound, 404, "not_found"), (BadReques
 
 _diff = TypeAdapter(Diff)
 _preview = TypeAdapter(Preview)
+_history = TypeAdapter(History)
 _explanation = TypeAdapter(Explanation)
 _outlook = TypeAdapter(Outlook)
 _tenancy = TypeAdapter(TenancyStatus)
@@ -68,6 +69,7 @@ def build_app(
         routes=[
             Route("/", show_page),
             Route("/v1/status", routes.status),
+            Route("/v1/history", routes.history),
             Route("/v1/stream", routes.stream),
             Route("/v1/explain/{service}", routes.explain),
             Route("/v1/logs/{service}", routes.logs),
@@ -129,6 +131,9 @@ class Routes:
 
     async def status(self, _request: Request) -> Response:
         return _json(status_json(await _soon(self._control.status())))
+
+    async def history(self, _request: Request) -> Response:
+        return _json(_history.dump_json(await _soon(self._control.history())))
 
     async def explain(self, request: Request) -> Response:
         explanation = await _soon(self._control.explain(request.path_params["service"]))

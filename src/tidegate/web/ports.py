@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from tidegate.base.errors import TidegateError
 from tidegate.model.outlook import Outlook
 from tidegate.model.reasons import Reason
-from tidegate.model.status import PoolStatus, Status
+from tidegate.model.status import History, PoolStatus, Status
 from tidegate.model.tenancy import KeyStatus, NewKey, TenancyStatus
 from tidegate.spec import checks
 
@@ -105,6 +105,9 @@ class ControlPort(Protocol):
 
     async def status(self) -> Status:
         """Everything at this instant."""
+
+    async def history(self) -> History:
+        """The numbers of the last five minutes."""
 
     async def apply(self, manifests: Sequence[Manifest], *, prune: bool) -> Diff:
         """Make these the declared manifests; with `prune`, what is declared now and not among them is removed."""

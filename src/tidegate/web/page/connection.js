@@ -27,7 +27,7 @@ async function readEvents(response, handlers, alive) {
 class Connection {
   retryMs = FIRST_RETRY_MS;
 
-  /** `on` has status(status), tenants(tenancy), journal(events) and state(name, detail). */
+  /** `on` has status(status), tenants(tenancy), history(history), journal(events) and state(name, detail). */
   constructor(on) {
     this.on = on;
     this.token = new URLSearchParams(location.hash.slice(1)).get("token") || sessionStorage.getItem("token") || "";
@@ -89,6 +89,8 @@ class Connection {
   async past(signal) {
     const since = Date.now() / 1000 - HISTORY_S;
     try {
+      const numbers = await this.ask("v1/history", signal);
+      if (numbers.ok) this.on.history(await numbers.json());
       const response = await this.ask(`v1/events?since=${since.toFixed(3)}`, signal);
       if (!response.ok) return;
       const lines = (await response.text()).split("\n").filter(Boolean);

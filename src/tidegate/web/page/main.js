@@ -49,6 +49,11 @@ const connection = new Connection({
     drawTenants(tenancy);
   },
 
+  history(told) {
+    past.learn(told);
+    for (const service of serviceViews.values()) for (const pool of service.pools.values()) pool.remember();
+  },
+
   journal(events) {
     decisions.add(events);
   },

@@ -54,8 +54,16 @@ class PoolView {
     this.history.push(at, {
       rate: pool.arrival_per_s, ready: pool.ready, wanted: pool.wanted, queued: pool.queued, answer, service: pool.service_ms_mean,
     });
+    if (!this.pool) this.history.before(past.rows(pool));
     this.pool = pool;
     this.at = at;
+    if (this.visible) this.draw();
+  }
+
+  /** What was before, when that is told only after the pool came up. */
+  remember() {
+    if (!this.pool) return;
+    this.history.before(past.rows(this.pool));
     if (this.visible) this.draw();
   }
 
