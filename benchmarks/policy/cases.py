@@ -83,16 +83,20 @@ class Case:
     def service(self) -> Service:
         return self.entry.service
 
-    def spec(self) -> PoolSpec:
-        """The pool as a user would declare it; every policy and trace gets the same defaults."""
+    def spec(self, seed: int = 1) -> PoolSpec:
+        """The pool as a user would declare it; every policy and trace gets the same defaults.
+
+        The second in which the bins of a pool begin comes from its name, so each seed but the first has its own.
+        """
         service = self.service
+        name = "bench" if seed == 1 else f"bench-{seed}"
         spec = MediaServiceSpec(
             concurrency=service.slots,
             promise=Promise(within=service.patience_s, success=0.9995),
             scaling=Scaling(minReplicas=1, maxReplicas=MOST_REPLICAS),
             queue=Queue(maxLengthPerSlot=10_000),
         )
-        return pools_of(MediaService(metadata=Metadata(name="bench"), spec=spec))[0]
+        return pools_of(MediaService(metadata=Metadata(name=name), spec=spec))[0]
 
 
 def find(folder: Path, name: str) -> Path | None:

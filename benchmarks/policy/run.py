@@ -1,12 +1,13 @@
 """What policies cost and keep on recorded traces, against the plan of one who knows the future.
 
     python benchmarks/policy/run.py --traces DIR [--policies tidegate,hpa,kpa] [--startups 20,120,300] [--quick]
-        [--queues gateway,plain]
+        [--queues gateway,plain] [--seeds 1]
 
 A cell is a trace, a start-up time and a policy; cells run one after the other (or in `--processes`), each tells its
 result when it is done. With `--results FILE` every finished cell is kept there: a run that was stopped goes on where it
 was, and only cells named by `--again` (a policy, by comma) are played anew. Writes a table to the terminal, and a block
-of Markdown with `--markdown`.
+of Markdown with `--markdown`. With `--seeds N` each cell is played N times, with other arrivals and other bins, and
+told as one (`pooled`); the bound is that of the first seed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
+import pooled
 import tables
 
 from tidegate.base.streams import stream
@@ -85,12 +87,12 @@ def run(job: Job) -> tuple[Job, Row]:
     case = cases.load(Path(job.folder), job.entry)
     if job.length_s is not None and case.window.length_s > job.length_s:
         case = replace(case, window=case.window.between(0.0, job.length_s))
-    how = setting(case, job)
+    how, spec = setting(case, job), case.spec(job.seed)
     if job.policy == BOUND:
         # A plan changes only between its stretches, so looking more often changes nothing.
         slow = replace(how, tick_s=clairvoyant.STRETCH_S)
         outcome = clairvoyant.bound(
-            case.spec(), case.window, case.service.time.mean_s, lambda: requests(case, job), slow
+            spec, case.window, case.service.time.mean_s, lambda: requests(case, job), slow
         ).outcome
     else:
         policy, how = policy_of(case, job, how)
@@ -99,8 +101,8 @@ def run(job: Job) -> tuple[Job, Row]:
             past = case.before.between(max(0.0, case.before.length_s - HISTORY_S), case.before.length_s)
             rng = stream(job.seed, "history")
             before = history.loads(past, case.service.time, rng, ends_at=case.epoch, every_s=2 * TICK_S)
-            memory = learn(case.spec(), before, job.startup_s)
-        outcome = play(case.spec(), requests(case, job), policy, how, memory=memory, keep_points=False)
+            memory = learn(spec, before, job.startup_s)
+        outcome = play(spec, requests(case, job), policy, how, memory=memory, keep_points=False)
     return job, row_of(job, outcome, time.perf_counter() - began)
 
 
@@ -162,12 +164,12 @@ def main() -> int:
         known[job.key] = row
         write(args.results, known)
         print(
-            f"[{number}/{len(todo)}] {row.trace} {row.startup_s:g} s {row.policy} ({row.queue} queue): "
+            f"[{number}/{len(todo)}] {row.trace} {row.startup_s:g} s {row.policy} ({row.queue}, seed {job.seed}): "
             f"{row.replica_hours:.1f} h, {row.utilization:.1%} busy, {row.success:.3%} in time ({row.seconds:.0f} s)",
             file=sys.stderr,
             flush=True,
         )
-    rows = [asdict(known[j.key]) for j in jobs]
+    rows = pooled.rows([asdict(known[j.key]) for j in jobs])
     print(tables.text(rows, BOUND))
     if args.markdown:
         args.markdown.write_text(tables.markdown(rows, BOUND))
@@ -193,7 +195,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="names of traces, by comma")
     parser.add_argument("--quick", action="store_true", help="two days of each trace, start-up 120 s, tidegate and hpa")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds each cell is played with")
     parser.add_argument("--results", type=Path, help="file (JSON) that keeps finished cells between runs")
     parser.add_argument("--again", default="", help="policies to play anew although their cells are kept")
     parser.add_argument("--markdown", type=Path)
@@ -226,7 +229,8 @@ def all_jobs(args: argparse.Namespace, folder: Path) -> Iterable[Job]:
             yield Job(str(folder), entry, float(startup), BOUND, args.seed, length, PLAIN)
             for policy in filter(None, args.policies.split(",")):
                 for queue in args.queues.split(","):
-                    yield Job(str(folder), entry, float(startup), policy, args.seed, length, queue)
+                    for seed in range(args.seed, args.seed + args.seeds):
+                        yield Job(str(folder), entry, float(startup), policy, seed, length, queue)
 
 
 def read(path: Path | None) -> dict[str, Row]:

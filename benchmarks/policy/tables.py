@@ -44,6 +44,8 @@ def _tables(rows: list[Row], bound: str) -> Iterable[tuple[str, list[str], list[
             if any(means):
                 body.append(["", f"geometric mean, {' and '.join(kinds)}", "", *means])
         what = f"cost over {bound}, share of slots busy, success (x: promise broken)"
+        if any("unsure" in r for r in some):
+            what = f"{what[:-1]}; +-: 95% interval over seeds; ?: it holds the promise)"
         title = f"Start-up {startup:g} s, {queue} queue: {what}"
         yield title, head, body
 
@@ -58,6 +60,9 @@ def _cell(row: Row | None, base: Row | None) -> str:
     if row is None or base is None:
         return "-"
     mark = "" if row["success"] >= PROMISE else " x"
+    unsure = row.get("unsure")
+    if unsure is not None:
+        mark = f" +- {unsure:.3%}{mark}{' ?' if abs(row['success'] - PROMISE) < unsure else ''}"
     return f"{row['replica_hours'] / base['replica_hours']:.2f}, {row['utilization']:.0%}, {row['success']:.3%}{mark}"
 
 

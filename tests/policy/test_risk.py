@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tidegate.policy.price import prices, sentence
 from tidegate.policy.risk import (
     CANDIDATES,
+    FLOORS,
     MARGINS,
     MOST_WORSE,
     POOLS,
@@ -85,9 +87,56 @@ def test_a_real_loss_is_held_against_what_is_believed_and_bounded():
     assert worse_than_foreseen(Felt(0.0, 0.0), 0.0) == 1.0
 
 
+ORDINARY = len(MARGINS) + len(FLOORS)
+FORTNIGHT = 15 * 14 * DAY * 0.0005  # what the promise allows of 15 requests/s for two weeks
+
+
+def losses(able: dict[tuple[float, float], float], others: float, spent: float = 0.0) -> list[float]:
+    """Lost requests of each candidate, in units of what the promise allows in two weeks, and of the pool in use."""
+    return [FORTNIGHT * able.get(c, others) for c in CANDIDATES] + [FORTNIGHT * spent]
+
+
 def test_a_floor_is_kept_where_no_margin_is_enough():
-    lost = [1e6] * len(MARGINS) + [1e6, 1e6, 0.0, 0.0, 0.0, 0.0] + [0.0]
-    assert chosen(14 * DAY, lost) == CANDIDATES[len(MARGINS) + 2]
+    able = {(1.5, 0.35): 0.0, (1.5, 0.5): 0.0, (1.5, 0.7): 0.0, (1.5, 1.0): 0.0, (24.0, 0.0): 0.0}
+    assert chosen(14 * DAY, losses(able, 60.0)) == (1.5, 0.35), "the cheapest that keeps the promise"
+
+
+def test_where_no_margin_up_to_eight_is_enough_only_what_keeps_the_promise_counts():
+    assert chosen(14 * DAY, losses({(16.0, 0.0): 0.9}, 1.1)) == (16.0, 0.0)
+    # A small margin costs 2/3 of it and loses 0.1% more: less at 200 a request lost, more at 1 / 0.05%.
+    nothing_able = {(24.0, 0.0): 1.1}
+    out_of_reach = {(24.0, 0.0): 11.0}
+    assert chosen(14 * DAY, losses(nothing_able, 3.1)) == (24.0, 0.0)
+    assert chosen(14 * DAY, losses(nothing_able, 1.15))[0] < 1, "next to nothing better, and dearer"
+    assert chosen(14 * DAY, losses(out_of_reach, 13.0))[0] < 1, "a promise out of reach is not paid for"
+
+
+def test_wide_margins_are_out_of_reach_while_a_margin_up_to_eight_is_enough():
+    rng = random.Random(1)
+    for _ in range(2000):
+        lost = losses({c: 3.0 * rng.random() for c in CANDIDATES}, 0.0, 2.0 * rng.random())
+        margin = rng.randrange(len(MARGINS))
+        lost[margin] = 0.0
+        cost = [rng.random() * 14 * DAY for _ in CANDIDATES]
+        assert choose(lost, cost, 15 * 14 * DAY, 14 * DAY, 0.0005, 120.0) < ORDINARY
+
+
+def test_after_a_broken_promise_nothing_is_weighed_that_breaks_it():
+    lost = {(3.0, 0.0): 0.45, (4.0, 0.0): 0.0}
+    cost = [7 * 14 * DAY * (2.0 if i >= 10 else 1.0 + 0.001 * i) for i in range(len(CANDIDATES))]
+
+    def margin(spent: float) -> float:
+        found = choose(losses(lost, 1.2, spent), cost, 15 * 14 * DAY, 14 * DAY, 0.0005, 120.0)
+        return CANDIDATES[found][0]
+
+    assert margin(0.9) < 3.0, "kept so far: half the cost for 0.04% more lost"
+    assert margin(1.1) >= 3.0
+
+
+def test_a_jump_in_the_first_hours_is_no_habit():
+    hours = [chosen(h * 3600.0, [9e9] * ORDINARY + [0.0] * (POOLS - ORDINARY))[0] for h in (1, 7, 9, 24)]
+    assert max(hours[:2]) < 4.0
+    assert hours[2:] == [12.0, 12.0]
 
 
 def test_a_step_is_lost_by_the_small_margins_and_priced():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from policy.pool_world import PoolWorld, pool
 from tidegate.model.scaling import SeasonMemory
+from tidegate.policy.risk import MARGINS, POOLS, first_risk
 
 
 def test_a_queue_starts_the_first_replica_from_zero():
@@ -185,6 +186,31 @@ def test_a_service_that_jumps_faster_than_it_starts_is_told_its_prices():
     assert "price: this service jumps faster than it starts: 99.95%" in world.said
     assert "times the busy replicas" in world.said
     assert "spare on average" in world.said
+
+
+def test_memory_of_a_version_with_other_candidates_begins_anew_with_what_margins_lost():
+    world = busy_pool()
+    known, kept = world.memory.risk, world.memory.demand
+    other = {name: getattr(known, name)[3:] for name in ("lost", "cost", "backlog", "ready", "pending")}
+    world.memory = replace(world.memory, risk=replace(known, **other, chosen=len(MARGINS)))  # it was a floor
+    assert world.look(measured=False) >= 1
+    assert world.memory.risk == first_risk()
+    assert world.memory.demand == kept
+    world.memory = replace(world.memory, risk=replace(known, **other, chosen=len(MARGINS)))
+    assert world.until(20, **served(15)) >= 7
+    assert len(world.memory.risk.lost) == POOLS
+    assert "jumps faster" not in world.said
+
+
+def test_a_slow_service_with_a_long_promise_looks_less_far_ahead_than_it_starts():
+    def said(within: str) -> str:
+        world = PoolWorld(pool(promise={"within": within}, scaling={"maxReplicas": 99}), ready=9, startup_s=300.0)
+        slow = {"service_s_sum": 3 * 28.7, "service_s2_sum": 3 * 28.7**2 * 1.5}
+        world.until(600, 10, arrivals=3, finished=3, in_flight=8, **slow)
+        return world.said
+
+    assert "requests/s in 1 min 30 s x 28.7 s" in said("300s")  # 0.9 x (300 - 2 x 28.7) = 218 s may be waited
+    assert "requests/s in 5 min x 28.7 s" in said("60s")
 
 
 def test_what_the_margin_lost_is_felt_and_what_a_bound_lost_is_not():

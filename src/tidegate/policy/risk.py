@@ -32,7 +32,9 @@ MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 
 # For traffic that jumps faster than replicas start: besides a margin, a floor that is a share of the recent peak.
 FLOORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 FLOOR_MARGIN = 1.5
-CANDIDATES = (*((m, 0.0) for m in MARGINS), *((FLOOR_MARGIN, f) for f in FLOORS))
+# And margins for traffic that jumps by more than it had. They stand last: what comes before is enough for all other.
+WIDE_MARGINS = (12.0, 16.0, 24.0)
+CANDIDATES = (*((m, 0.0) for m in MARGINS), *((FLOOR_MARGIN, f) for f in FLOORS), *((m, 0.0) for m in WIDE_MARGINS))
 POOLS = len(CANDIDATES) + 1  # the last one lives with the margins in use
 # What is believed before a service has shown its traffic, and how many seconds of traffic that counts for. The usual
 # margin grows with the root of the start-up time: an error costs as long as it takes to mend.
@@ -49,6 +51,7 @@ SEEN_SHARE = 0.8  # of that room, which the imagined pools use up: a bin hides t
 NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the forecast's, slots per root of busy slots
 MOST_WORSE = 10.0  # a real pool is taken to lose at most so many times what the imagined one does
 BROKEN_WEIGHT = 200.0  # a request lost beyond the promise weighs as much as serving 200
+OUT_OF_REACH = 10.0  # a promise is, when even the best candidate loses so many times what it allows
 
 
 class Needs(NamedTuple):
@@ -182,8 +185,7 @@ def choose(
     """The smallest margin whose losses keep the promise, its own and those of the margins in use before it.
 
     `lost` and `cost` of the candidates, and last of the pool in use; `real` is what that one lost in truth. Where no
-    margin keeps the promise, the margin or floor for which its cost and what it breaks weigh least together: 15
-    requests/s for a week are 9 million, and 900 of them (0.01%) beyond the allowance weigh as much as 2% of the cost.
+    margin does, the candidate for which its cost and what it breaks weigh least together (`_weighed`).
     """
     rate = offered / max(seconds, 1.0)
     usual, coming = rate * USUAL_S, rate * AHEAD_S  # requests
@@ -192,15 +194,40 @@ def choose(
     worse = worse_than_foreseen(real, usual * planned)
     expected = [have * worse + believed * share for have, share in zip(lost, _DECLINE, strict=False)]
     per_lost = coming / max(offered + usual, 1e-9)  # what a loss so far means for what is to come
-    left = planned * (offered + coming) - lost[-1] - max(0.0, real.felt - real.foreseen)
-    most = min(allowed * (offered + usual), left / per_lost if per_lost else math.inf)
+    spent = lost[-1] + max(0.0, real.felt - real.foreseen)
+    left = planned * (offered + coming) - spent
+    kept = allowed * (offered + usual)
+    most = min(kept, left / per_lost if per_lost else math.inf)
     for i, have in enumerate(expected):
         if have <= most * (1.0 + 1e-9):
             return i
     expected.extend(have * worse for have in lost[len(MARGINS) : len(CANDIDATES)])
-    per_request = BROKEN_WEIGHT * max(cost[0], 1e-9) / max(offered, 1e-9)
+    weight, among = _weighed(expected, kept, allowed, young=seconds < USUAL_S, broken=spent > kept)
+    per_request = weight * max(cost[0], 1e-9) / max(offered, 1e-9)
     budget = planned * (offered + usual)
-    return min(range(len(CANDIDATES)), key=lambda i: cost[i] + per_request * max(0.0, expected[i] - budget))
+    return min(among, key=lambda i: cost[i] + per_request * max(0.0, expected[i] - budget))
+
+
+def _weighed(
+    expected: Sequence[float], kept: float, allowed: float, *, young: bool, broken: bool
+) -> tuple[float, Sequence[int]]:
+    """What a request lost beyond the planned part weighs, in served ones, and the candidates that are weighed.
+
+    `expected` requests are lost by each, no more than `kept` by those that keep the promise by themselves; `broken`
+    says that the pool in use has not. Where a margin keeps it, only past losses stand against it: ordinary candidates
+    are weighed, after a broken promise those of them that keep it. Traffic for which no margin does jumps faster than
+    replicas start: what keeps the promise counts alone, and where nothing does, one request too many weighs as much as
+    those that allow it (2000). But a jump in the first hours of a service is no habit, and a promise that the best
+    candidate misses tenfold is not paid for. 15 requests/s for a week are 9 million; 900 of them (0.01%) weigh as much
+    as 2% of them, or here 20%.
+    """
+    ordinary = range(len(MARGINS) + len(FLOORS))
+    if young or min(expected) > OUT_OF_REACH * kept:
+        return BROKEN_WEIGHT, ordinary
+    able = [i for i, have in enumerate(expected) if have <= kept]
+    if not able or able[0] >= len(MARGINS):
+        return 1.0 / allowed, able or range(len(CANDIDATES))
+    return BROKEN_WEIGHT, [i for i in able if i in ordinary] if broken else ordinary
 
 
 def worse_than_foreseen(real: Felt, believed: float) -> float:

@@ -95,10 +95,12 @@ def learn(
 def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> ScaleMemory:
     """Take in a load that is new; the same load shown twice changes nothing. `busy`: the pool has work by it."""
     load = inp.load
+    if memory.risk.lost and len(memory.risk.lost) != risk.POOLS:  # kept by a version with other candidates
+        memory = replace(memory, risk=risk.first_risk())
     if load is None or (memory.load_at is not None and load.at <= memory.load_at):
         return memory
     counted, bins = demand.take_in(memory.demand, load, inp.spec.key)
-    chances = memory.risk if len(memory.risk.lost) == risk.POOLS else risk.first_risk()
+    chances = memory.risk if memory.risk.lost else risk.first_risk()
     season, errors = memory.season, memory.errors
     lived = _has_its_way(inp, memory)
     if lived and (load.refused or load.waited_in_vain):
@@ -112,11 +114,12 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
             counted = demand.learn(counted, done, unit)
             if done.rate is None or not counted.bank:
                 continue
-            ahead = tracking.outlook(counted.bank, inp.startup_s, unit)
-            errors = recent_errors.advance(errors, done.end, ahead, inp.startup_s + demand.BIN_S, unit)
+            far_s = _horizon_s(inp.startup_s, needs)
+            ahead = tracking.outlook(counted.bank, far_s, unit)
+            errors = recent_errors.advance(errors, done.end, ahead, far_s + demand.BIN_S, unit)
             if inp.spec.scaling.forecast != "off":
-                expected = forecast.guess(season, done.end, ahead.now, inp.startup_s)
-                season = forecast.compare(season, done.end, ahead, expected.then, inp.startup_s)
+                expected = forecast.guess(season, done.end, ahead.now, far_s)
+                season = forecast.compare(season, done.end, ahead, expected.then, far_s)
                 season = forecast.learn(season, done.end, done.rate)
                 ahead = _raised(inp, ahead, expected)
             ahead = recent_errors.widened(errors, ahead, unit)
@@ -140,6 +143,16 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
         risk=chances,
         stability=memory.stability,
     )
+
+
+def _horizon_s(startup_s: float, needs: risk.Needs) -> float:
+    """How far ahead an order looks: the start-up time, less what a request may wait for what was ordered.
+
+    Whole bins of it, by the room that the promise leaves: a service of 28.7 s that is promised within 300 s has
+    0.9 x (300 - 2 x 28.7) = 218 s, so with a start-up time of 300 s the load in 90 s counts.
+    """
+    room_s = risk.ROOM_SHARE * max(0.0, needs.within_s - 2.0 * needs.mean_s)
+    return max(0.0, startup_s - room_s // demand.BIN_S * demand.BIN_S)
 
 
 def _has_its_way(inp: ScaleInput, memory: ScaleMemory) -> bool:
@@ -193,7 +206,8 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
     sudden = demand.surprised(counted, unit, waiting=waiting > 0.0)
     bank = (sudden or counted).bank
     since_s = max(0.0, inp.at - counted.bin_at) if counted.bin_at is not None else 0.0
-    ahead = tracking.outlook(bank, inp.startup_s + since_s, unit) if bank else tracking.Outlook(0.0, 0.0, 0.0)
+    far_s = _horizon_s(inp.startup_s, needs)
+    ahead = tracking.outlook(bank, far_s + since_s, unit) if bank else tracking.Outlook(0.0, 0.0, 0.0)
     floor = 0.0 if known else float(load.in_flight + load.queued)
     target = inp.spec.scaling.target
     if target is not None:
@@ -207,10 +221,10 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
     said: tuple[Reason, ...] = ()
     higher = ahead
     if inp.spec.scaling.forecast != "off":
-        expected = forecast.guess(memory.season, inp.at, ahead.now, inp.startup_s)
+        expected = forecast.guess(memory.season, inp.at, ahead.now, far_s)
         if expected.trusted and expected.then is not None:
             higher = ahead._replace(then=max(ahead.then, expected.then))
-        ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs)
+        ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs, far_s)
     ahead = recent_errors.widened(memory.errors, ahead, unit)
     more = _More(waiting, sudden is not None, said)
     proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, more)
@@ -230,16 +244,14 @@ def _previewed(inp: ScaleInput, wanted: int, would: int) -> tuple[Reason, ...]:
     return (Reason("forecast", f"preview: would want {would} instead of {wanted}", would, PREVIEW),)
 
 
-def _foretold(inp: ScaleInput, expected: forecast.Guess, needs: risk.Needs) -> tuple[Reason, ...]:
+def _foretold(inp: ScaleInput, expected: forecast.Guess, needs: risk.Needs, far_s: float) -> tuple[Reason, ...]:
     if expected.then is None:
         return (Reason("forecast", f"not used: {expected.why}"),)
     busy = expected.then * needs.mean_s
     mode = "followed upward" if expected.trusted else "not used"
     if expected.trusted and inp.spec.scaling.forecast == "preview":
         mode = "preview, would be followed upward"
-    text = (
-        f"the usual week says {expected.then:.3g} requests/s in {format_seconds(inp.startup_s)}; {mode}: {expected.why}"
-    )
+    text = f"the usual week says {expected.then:.3g} requests/s in {format_seconds(far_s)}; {mode}: {expected.why}"
     return (Reason("forecast", text, math.ceil(busy / needs.concurrency)),)
 
 
@@ -259,7 +271,8 @@ def _promised(
     floor = share * memory.risk.peak
     wanted = max(1, math.ceil(max(slots, floor) / needs.concurrency - 1e-9))
     rate = max(ahead.now, ahead.then)
-    when = f"in {format_seconds(inp.startup_s)}" if ahead.then >= ahead.now else "now"
+    far_s = _horizon_s(inp.startup_s, needs)
+    when = f"in {format_seconds(far_s)}" if far_s and ahead.then >= ahead.now else "now"
     text = f"{rate:.3g} requests/s {when} x {needs.mean_s:.3g} s = {busy:.1f} busy slots"
     if more.sudden:
         text = f"more arrives than expected; {text}"
