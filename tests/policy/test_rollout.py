@@ -280,6 +280,28 @@ def test_scaling_goes_on_during_a_rollout():
     assert serving(world, new(world)) == len(world.alive()) == 4
 
 
+def test_a_pool_that_grows_on_and_on_does_not_hold_up_a_batch_that_is_watched():
+    """Each tick one more is wanted, and its share of new ones is never ready: they take three seconds to start."""
+    world = until(upgrade(watchSeconds=10).tick(), RolloutPhase.WATCHING)
+    began = world.at
+    while roll(world).phase is RolloutPhase.WATCHING:
+        assert world.at <= began + 12, "those that were ready have been watched"
+        world.wanted += 1
+        world.tick()
+    until(world, RolloutPhase.STABLE)
+    world.ticks(until=world.at - 1000 + 6)
+    assert serving(world, new(world)) == len(world.alive()) == world.wanted
+
+
+def test_a_new_replica_that_dies_while_it_is_watched_is_waited_for():
+    world = until(upgrade(watchSeconds=10).tick(), RolloutPhase.WATCHING)
+    began = world.at
+    world.startup_s = 30.0
+    world.crash(next(n for n in world.serving if world.replicas[n].revision == new(world)))
+    world = until(world, RolloutPhase.ADDING)
+    assert world.at >= began + 30
+
+
 def test_a_change_in_the_middle_aims_anew():
     world = until(upgrade().tick(), RolloutPhase.WATCHING)
     until(declare(world, "3").tick(), RolloutPhase.STABLE)

@@ -31,7 +31,7 @@ def progress(walk: Walk) -> None:
         if ready >= walk.goal() and _offered(walk):
             walk.move("batch ready", f"{ready} of {walk.facts.wanted} new ones serve")
             walk.m = replace(walk.m, watch_new=m.new.asked, watch_old=m.old.asked)
-    elif ready >= walk.goal() and (m.promoted or _watched(walk)):
+    elif ready >= min(walk.goal(), m.best) and (m.promoted or _watched(walk)):  # what joined since is watched later
         _proven(walk)
 
 
