@@ -16,7 +16,9 @@ to three times):
 
 The first seconds of a surge (as long as the promise, and two more for the pace to be measured) are not part of the
 shares. `slowdown` is a load of 0.8 at which replicas become three times slower in the middle: the gateway's idea of the
-pace is wrong then.
+pace is wrong then. Some of its service times alone are longer than the promise, and who waits already when it begins
+waits too long, so two more numbers are told: the share in time of the answered ones whose own service time keeps the
+promise (`queue`), and how many of those sent in its first two seconds were late because of the queue (`begun`).
 """
 
 from __future__ import annotations
@@ -46,10 +48,13 @@ AFTER_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request: when it was sent, seconds after the start, whether it was a first try, and how it ended."""
+    """One request: when it was sent, seconds after the start, whether it was a first try, what it takes a replica, and
+    how it ended.
+    """
 
     at_s: float
     first: bool
+    service_s: float
     answer: Answer
 
 
@@ -65,7 +70,7 @@ async def send(
         for attempt in range(comes_back + 1):
             at_s = loop.time() - start
             answer = await client.ask(service_s)
-            done.append(Sent(at_s, attempt == 0, answer))
+            done.append(Sent(at_s, attempt == 0, service_s, answer))
             if answer.status != 503 or at_s + answer.retry_after_s > seconds:
                 return
             await asyncio.sleep(answer.retry_after_s)
@@ -148,7 +153,14 @@ async def slowdown(ports: list[int], kind: str, a: argparse.Namespace) -> dict[s
         )
         client.close()
     got = summary(done, turn_s + 2.0, end_s, capacity / 3, within_s)
-    return {"case": "slowdown", "service": kind, "retries": 0, **got, "recovery_s": 0.0, "lost_after": 0.0}
+    possible = [s for s in done if s.answer.status == 200 and s.service_s <= within_s]
+    begun = [s for s in possible if turn_s <= s.at_s < turn_s + 2.0]
+    after = [s for s in possible if s.at_s >= turn_s + 2.0]
+    return {
+        "case": "slowdown", "service": kind, "retries": 0, **got, "recovery_s": 0.0, "lost_after": 0.0,
+        "queue": sum(good(s, within_s) for s in after) / max(1, len(after)),
+        "begun": sum(not good(s, within_s) for s in begun),
+    }  # fmt: skip
 
 
 async def measure(a: argparse.Namespace) -> list[dict[str, object]]:
@@ -170,6 +182,7 @@ def line(r: dict[str, object]) -> str:
         f"{r['case']:>9} {r['service']:12} {r['retries']:>7} {r['sent_per_s']:>7.0f} {r['goodput']:>8.1%}"
         f" {r['kept']:>8.2%} {r['refused']:>8.1%} {r['refused_p99_ms']:>8.1f} {r['told_s']:>5.0f} {r['other']:>6}"
         f" {r['recovery_s']:>9.1f} {r['lost_after']:>8.2%}"
+        + (f"  queue {r['queue']:.2%}, begun {r['begun']}" if "queue" in r else "")
     )
 
 

@@ -117,3 +117,42 @@ def test_the_terms_say_when_a_slot_is_free_and_when_another_try_is_too_late():
     assert terms(pool(within_s=0.01), 4, known).latest_us == 0
     assert terms(pool(within_s=0.5), 0, Pace()) == Terms(512, 0, 500_000)
     assert first_terms(pool(within_s=0.5, slots_per_replica=2)) == Terms(128, 0, 500_000)
+
+
+def looks(known: Pace, *finished: int, queued: int = 5, interval_s: float = 0.5, mean_s: float = 0.1) -> Pace:
+    """`known` after looks at 16 busy slots at which so many ended, each as short as before."""
+    for count in finished:
+        times = {"service_s_sum": count * mean_s, "service_s2_sum": count * mean_s**2}
+        load = PoolLoad(0.0, interval_s, finished=count, in_flight=16, queued=queued, **times)
+        known = known.after(load)
+    return known
+
+
+def test_a_slower_service_shows_in_how_few_end_before_its_answers_are_there():
+    known = looks(pace(0.1, 0.1), 80, 80)
+    assert known.service.mean_s == pytest.approx(0.1, rel=0.05)
+    slower = looks(known, 27)
+    assert slower.service.mean_s == pytest.approx(0.3, rel=0.05)
+    assert slower.service.deviation_s == pytest.approx(3 * slower.minute.deviation_s, rel=0.1)
+    assert looks(slower, *[80] * 6).service.mean_s == pytest.approx(0.1, rel=0.1), "as many end again"
+
+
+def test_fewer_by_chance_or_with_nobody_waiting_change_nothing():
+    known = looks(pace(0.1, 0.1), 80, 80)
+    assert looks(known, 65).service.mean_s == pytest.approx(0.1, rel=0.05)
+    assert looks(known, 27, queued=0).service.mean_s == pytest.approx(0.1, rel=0.05)
+
+
+def test_answers_that_come_in_step_do_not_look_slow():
+    known = pace(1.0)
+    for _ in range(5):
+        known = looks(known, 0, mean_s=1.0)
+        assert known.service.mean_s == pytest.approx(1.0)
+        known = looks(known, 16, mean_s=1.0)
+        assert known.service.mean_s == pytest.approx(1.0)
+
+
+def test_of_a_service_too_slow_for_its_promise_only_few_wait():
+    full = PoolLoad(0.0, 1.0, arrivals=240, refused=140)
+    assert room(pool(within_s=1.0), 16, pace(0.3, 0.3).after(full)) == 3
+    assert room(pool(within_s=1.0), 16, pace(0.3, 0.3)) > 16, "while nobody is refused it is a rush"

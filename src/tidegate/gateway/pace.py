@@ -10,6 +10,7 @@ refuses for nothing is lost for certain. Once one in a hundred is refused, the q
 two deviations are kept free: an answer in time leaves 0.5 - 0.07 = 0.43 s, and 28 may wait. When many are refused for
 seconds, the queue is always full, everybody waits as long as it is, and only those with a short service
 time are in time. Then the room is what lets as many be in time as the promise says; the slots stay busy all the same.
+Where that cannot be, since the service has become too slow for its promise, it is what lets the most be in time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from tidegate.gateway.names import LATEST_MAP, ROOMS_MAP, TURNS_MAP
+from tidegate.gateway.shedding import most_useful
 from tidegate.model.observed import PoolLoad
 from tidegate.model.snapshot import PoolRoute
 from tidegate.spec.resolve import PoolKey
@@ -31,6 +33,12 @@ _HALF_LIFE_S, _HALF_LIFE_SERVICES = 20.0, 10.0
 _SHORT_HALF_LIFE_S, _SHORT_HALF_LIFE_SERVICES = 2.0, 1.0
 _LEAST_ANSWERS = 20
 _BY_CHANCE = 2.0  # standard errors of the mean
+# While requests wait, the slots are busy, and how long a request takes follows from how many end: seconds before the
+# answers of a slower service are there to be averaged. So sure must it be (standard deviations of a number of chance,
+# and what is left for small numbers), over so many mean service times, since answers may come in step. So many looks.
+_SURE, _SMALL = 3.0, 5.0
+_SERVICES_SEEN = 2.0
+_MOST_LOOKS = 16
 # With no replica there is no pace of answers to go by; a start usually brings several, this many are counted on.
 _REPLICAS_TO_COME = 8
 # The measured pace is that of the past, and the proxy's own way takes its time, too.
@@ -74,13 +82,50 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """Between two looks while requests waited: how long, for how long slots were busy all together, how many ended."""
+
+    seconds: float
+    busy_s: float
+    finished: int
+
+
+Waiting = tuple[Interval, ...]
+"""The last looks, the newest first; none when nobody waits."""
+
+
+def still_waiting(before: Waiting, load: PoolLoad, in_flight: int) -> Waiting:
+    """`before` with one more interval, which began with `in_flight` requests on replicas."""
+    if load.queued == 0:
+        return ()
+    busy_s = load.interval_s * (in_flight + load.in_flight) / 2
+    return (Interval(load.interval_s, busy_s, load.finished), *before[: _MOST_LOOKS - 1])
+
+
+def longer_s(looks: Waiting, usual_s: float) -> float:
+    """How long a request takes, seconds, by how few ended since one of the last looks: `usual_s`, or more if sure."""
+    surely, found = usual_s, usual_s
+    seconds, busy_s, finished = 0.0, 0.0, 0
+    for look in looks:
+        seconds, busy_s, finished = seconds + look.seconds, busy_s + look.busy_s, finished + look.finished
+        at_least = busy_s / (finished + _SURE * math.sqrt(finished) + _SMALL)
+        if at_least > surely and seconds >= _SERVICES_SEEN * usual_s:
+            surely, found = at_least, busy_s / max(1, finished)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
-    """Service times over the last minute and over the last seconds; how many asked and were refused lately."""
+    """Service times over the last minute and over the last seconds; how many asked and were refused lately; how many
+    were on replicas at the last look, and what has ended since requests began to wait.
+    """
 
     minute: Moments = Moments()
     seconds: Moments = Moments()
     asked: float = 0.0
     refused: float = 0.0
+    in_flight: int = 0
+    looks: Waiting = ()
 
     def after(self, load: PoolLoad) -> Pace:
         """This pace with one more interval in it."""
@@ -92,10 +137,20 @@ class Pace:
             self.seconds.after(load, short_s),
             self.asked * keep + load.arrivals,
             self.refused * keep + load.refused,
+            load.in_flight,
+            still_waiting(self.looks, load, self.in_flight),
         )
 
     @property
     def service(self) -> Moments:
+        """As long as requests take now: by the answers, or by how few there are, if that is longer."""
+        answered = self._answered
+        usual_s = answered.mean_s
+        longer = longer_s(self.looks, usual_s) / usual_s if usual_s else 1.0
+        return Moments(answered.count, answered.total_s * longer, answered.squares_s2 * longer**2)
+
+    @property
+    def _answered(self) -> Moments:
         """The last minute, or the last seconds if they hold enough answers and are slower by more than chance."""
         late, usual = self.seconds, self.minute
         if late.count < _LEAST_ANSWERS:
@@ -116,7 +171,7 @@ class Pace:
 
 
 def room(pool: PoolRoute, slots: int, pace: Pace) -> int:
-    """How many requests of a pool may wait; at least one per slot."""
+    """How many requests of a pool may wait: one per slot or more, unless overloaded and too slow for its promise."""
     if slots == 0:
         return pool.queue_max_length_per_slot * pool.slots_per_replica * _REPLICAS_TO_COME
     most = pool.queue_max_length_per_slot * slots
@@ -127,6 +182,8 @@ def room(pool: PoolRoute, slots: int, pace: Pace) -> int:
     longest_s = mean_s + spread_s
     if pace.overloaded:
         longest_s = max(longest_s, quantile_s(mean_s, deviation_s, pool.success))
+        if pool.within_s - longest_s < mean_s:
+            return max(1, min(most, most_useful(slots, mean_s, deviation_s, pool.within_s, pace.pressure)))
     left_s = min(pool.queue_max_wait_s, max(mean_s, pool.within_s - longest_s))
     # n m + spread sqrt(n) = work, solved for sqrt(n).
     work_s, half_s = _MARGIN * slots * left_s, spread_s / 2
