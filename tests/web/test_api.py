@@ -245,3 +245,15 @@ async def test_what_if_hands_over_the_changes_and_refuses_others():
         for body in ({}, {"changes": []}, {"changes": [1]}, {"changes": ["x"], "more": 1}):
             assert await code_of(await http.post("/v1/what-if", json=body)) == (400, "bad_request")
     assert control.told == [("what_if", ("cluster=here:down",))]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [("gzip", True), ("deflate, GZIP;q=0.5", True), ("*", True), ("identity", False), ("gzip;q=0", False), ("", False)],
+)
+async def test_metrics_are_packed_for_who_takes_that(accepted: str, packed: bool):
+    async with client(FakeControl()) as http:
+        answer = await http.get("/metrics", headers={"accept-encoding": accepted})
+    assert (answer.headers.get("content-encoding") == "gzip") is packed
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert 'tidegate_tenant_worked_requests_total{tenant="acme"}' in answer.text

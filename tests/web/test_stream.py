@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from tidegate.base.clock import SystemClock
 from tidegate.base.errors import ControlError
+from tidegate.model.tenancy import TenancyStatus
 from tidegate.web import stream
 from tidegate.web.ports import Event
 from tidegate.web.stream import StatusStream, until
-from web.world import AT, FakeControl
+from web.world import AT, TENANCY, FakeControl
 
 DECISION = Event(AT, "decision", "face/default", "4 -> 6 replicas")
 
@@ -42,6 +44,18 @@ async def test_a_status_comes_at_once_and_again_without_any_event(control, closi
     async with aclosing(StatusStream(control, SystemClock(), closing).frames()) as frames:
         assert await anext(frames) == b"retry: 1000\n\n"
         assert [name for name, _ in await heard(frames, 3)] == ["status", "tenants", "status"]
+
+
+async def test_of_many_tenants_the_busiest_are_told(control, closing, monkeypatch):
+    monkeypatch.setattr(stream, "MOST_TENANTS", 3)
+    acme, _ = TENANCY.tenants
+    idle = [replace(acme, name=f"t{n}", in_progress=0, requests_today=n) for n in range(5)]
+    control.tenancy = TenancyStatus(AT, (*idle, replace(idle[0], name="spent", spent=True), replace(acme, name="busy")))
+    async with aclosing(StatusStream(control, SystemClock(), closing).frames()) as frames:
+        await anext(frames)
+        _, (_, told) = await heard(frames, 2)
+    assert [t["name"] for t in told["tenants"]] == ["spent", "busy", "t4"]
+    assert told["more"] == 4
 
 
 async def test_an_event_brings_itself_and_a_fresh_status_long_before_the_period(control, closing, monkeypatch):

@@ -17,7 +17,7 @@ from tidegate.base.errors import ControlError, GatewayError, StoreError
 from tidegate.gateway.protocol import Gateway
 from tidegate.model.admission import Admission, AdmissionSeen, AdmittedKey, TenantRule, TenantUse
 from tidegate.model.tenancy import Key, KeyStatus, NewKey, TenancyStatus, TenantStatus, Used
-from tidegate.policy.quotas import blocked, day_of
+from tidegate.policy.quotas import blocked, days_of
 from tidegate.spec.tenant import Tenant
 from tidegate.store.tenants import TenantStore
 from tidegate.web.ports import NotFound
@@ -105,16 +105,22 @@ class Tenancy:
             self._told = wanted
 
     def _admission(self, at: float) -> Admission:
-        names = {t.name for t in self.tenants}
-        active = (k for k in self._keys.values() if k.state(at, k.tenant in names) == "active")
         return Admission(
             tenants=tuple(_rule(t) for t in self.tenants),
-            keys=tuple(AdmittedKey(k.id, k.tenant, k.digest, k.expires_at) for k in active),
+            keys=tuple(AdmittedKey(k.id, k.tenant, k.digest, k.expires_at) for k in self._active(at)),
             spent=blocked(self.tenants, self._used, at),
         )
 
+    def _active(self, at: float) -> list[Key]:
+        names = self._names()
+        return [key for key in self._keys.values() if key.state(at, key.tenant in names) == "active"]
+
+    def _names(self) -> set[str]:
+        return {t.name for t in self.tenants}
+
     def _days(self, at: float) -> dict[str, tuple[str, str]]:
-        return {t.name: (t.name, day_of(at, t.spec.quota.timeZone)[0]) for t in self.tenants}
+        days = days_of(at, self.tenants)
+        return {t.name: (t.name, days[t.spec.quota.timeZone][0]) for t in self.tenants}
 
     # -- what the API asks ---------------------------------------------------------------------------------------
 
@@ -125,7 +131,7 @@ class Tenancy:
             NotFound: no such tenant is declared.
             ControlError: the note is too long, or the key cannot be put in force; then it is revoked.
         """
-        if tenant not in {t.name for t in self.tenants}:
+        if tenant not in self._names():
             names = ", ".join(t.name for t in self.tenants) or "none"
             raise NotFound(f"no tenant is called {tenant}. There are: {names}")
         if len(note) > LONGEST_NOTE:
@@ -149,7 +155,7 @@ class Tenancy:
             self.store.revoke_key(key.id, at)
             self._keys[key.id] = replace(key, revoked_at=at)
             raise ControlError(f"the key could not be put in force and is revoked: {error}. Try again") from None
-        return NewKey(self._shown(key, at), secret)
+        return NewKey(_shown(key, at, declared=True), secret)
 
     async def revoke_key(self, key_id: str) -> KeyStatus:
         """Take a key out of force; when this returns, the next request with it is refused.
@@ -172,29 +178,26 @@ class Tenancy:
                 f"{key_id} is revoked, but the proxy could not be told yet: {error}. It is told again with every tick; "
                 "run this again to be sure"
             ) from None
-        return self._shown(key, at)
+        return _shown(key, at, key.tenant in self._names())
 
     def key_list(self) -> tuple[KeyStatus, ...]:
         """Every key, oldest first."""
-        at = self.clock.wall()
-        return tuple(self._shown(key, at) for key in self._keys.values())
+        at, names = self.clock.wall(), self._names()
+        return tuple(_shown(key, at, key.tenant in names) for key in self._keys.values())
 
     def status(self) -> TenancyStatus:
         """Every tenant now."""
         at = self.clock.wall()
-        active = Counter(key.tenant for key in self.key_list() if key.state == "active")
-        gone = blocked(self.tenants, self._used, at)
-        tenants = tuple(self._tenant(t, at, active[t.name], t.name in gone) for t in self.tenants)
+        active = Counter(key.tenant for key in self._active(at))
+        gone, days = blocked(self.tenants, self._used, at), days_of(at, self.tenants)
+        tenants = tuple(self._tenant(t, days, active[t.name], t.name in gone) for t in self.tenants)
         return TenancyStatus(at, tenants, dict(self._totals.get("", TenantUse()).refused))
 
-    def _shown(self, key: Key, at: float) -> KeyStatus:
-        state = key.state(at, key.tenant in {t.name for t in self.tenants})
-        times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
-        return KeyStatus(key.id, key.tenant, state, key.hint, key.note, *times)
-
-    def _tenant(self, tenant: Tenant, at: float, active_keys: int, spent: bool) -> TenantStatus:
+    def _tenant(
+        self, tenant: Tenant, days: Mapping[str, tuple[str, float]], active_keys: int, spent: bool
+    ) -> TenantStatus:
         spec, total = tenant.spec, self._totals.get(tenant.name, TenantUse())
-        date, ends_at = day_of(at, spec.quota.timeZone)
+        date, ends_at = days[spec.quota.timeZone]
         used = self._used.get((tenant.name, date), Used())
         return TenantStatus(
             name=tenant.name,
@@ -224,6 +227,11 @@ class Tenancy:
             gave_up=total.gave_up,
             refused=dict(total.refused),
         )
+
+
+def _shown(key: Key, at: float, declared: bool) -> KeyStatus:
+    times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
+    return KeyStatus(key.id, key.tenant, key.state(at, declared), key.hint, key.note, *times)
 
 
 def _rule(tenant: Tenant) -> TenantRule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidegate.model.admission import TenantUse
 
@@ -113,8 +113,19 @@ class TenantStatus:
 
 @dataclass(frozen=True, slots=True)
 class TenancyStatus:
-    """Every declared tenant, and requests that were refused before it was known whose they are, by code."""
+    """The declared tenants, and requests that were refused before it was known whose they are, by code.
+
+    Of many tenants a page is told the busiest only; `more` others are left out.
+    """
 
     at: float
     tenants: tuple[TenantStatus, ...] = ()
     refused_unknown: Mapping[str, int] = field(default_factory=dict)
+    more: int = 0
+
+    def busiest(self, most: int) -> TenancyStatus:
+        """So many of them: whose day is used up, then who has most in progress, then most of today."""
+        if len(self.tenants) <= most:
+            return self
+        order = sorted(self.tenants, key=lambda t: (not t.spent, -t.in_progress, -t.requests_today, t.name))
+        return replace(self, tenants=tuple(order[:most]), more=self.more + len(order) - most)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from tidegate.model.tenancy import Key, Used
 from tidegate.store import tables
@@ -50,15 +50,18 @@ class TenantStore:
 
     def write(self, usage: Mapping[tuple[str, str], Used], last_used: Mapping[str, float]) -> None:
         """Keep these totals, and when keys were last used, all or nothing."""
-        column = tables.usage.c
+        column, key = tables.usage.c, tables.keys.c
+        days = [{"of": tenant, "on": day} for tenant, day in usage]
+        totals = [{"tenant": tenant, "day": day, **asdict(used)} for (tenant, day), used in usage.items()]
+        times = [{"the": key_id, "at": at} for key_id, at in last_used.items()]
         with self._journal.transaction("written") as connection:
-            for (tenant, day), used in usage.items():
-                values = asdict(used)
-                where = (column.tenant == tenant) & (column.day == day)
-                if not connection.execute(update(tables.usage).where(where).values(**values)).rowcount:
-                    connection.execute(insert(tables.usage).values(tenant=tenant, day=day, **values))
-            for key_id, at in last_used.items():
-                connection.execute(update(tables.keys).where(tables.keys.c.id == key_id).values(last_used_at=at))
+            if totals:
+                where = (column.tenant == bindparam("of")) & (column.day == bindparam("on"))
+                connection.execute(delete(tables.usage).where(where), days)
+                connection.execute(insert(tables.usage), totals)
+            if times:
+                used_at = update(tables.keys).where(key.id == bindparam("the")).values(last_used_at=bindparam("at"))
+                connection.execute(used_at, times)
 
 
 def _columns(key: Key) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -183,12 +184,15 @@ class Routes:
             raise BadRequest('expected {"id": "KEY"}')
         return _json(_key.dump_json(await _soon(self._control.revoke_key(key_id))))
 
-    async def metrics(self, _request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         from tidegate.web import metrics
 
         tenancy, status = await _soon(asyncio.gather(self._control.tenants(), self._control.status()))
         text = metrics.text(tenancy, status)
-        return Response(text, headers=_HEADERS | {"Content-Type": metrics.CONTENT_TYPE})
+        headers = _HEADERS | {"Content-Type": metrics.CONTENT_TYPE, "Vary": "Accept-Encoding"}
+        if metrics.takes_gzip(request.headers.get("accept-encoding", "")):
+            return Response(gzip.compress(text, metrics.GZIP_LEVEL), headers=headers | {"Content-Encoding": "gzip"})
+        return Response(text, headers=headers)
 
     async def learn(self, request: Request) -> Response:
         asked = bodies.read_object(await _body(request))

@@ -25,6 +25,8 @@ PERIOD_S = 1.0
 QUIET_S = 0.05
 """Events that come closer together than this share one status: a tick causes many."""
 MAX_EVENTS_PER_FRAME = 200
+MOST_TENANTS = 60
+"""A screenful. A thousand of them would be half a megabyte a second for each page that is open."""
 
 _event = TypeAdapter(Event)
 _tenancy = TypeAdapter(TenancyStatus)
@@ -46,8 +48,8 @@ class StatusStream:
         self._made_at = float("-inf")
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Server-sent events: `status` (a Status) and behind each `tenants` (a TenancyStatus), `journal` (a list of
-        Events), `trouble` (a sentence) as the last."""
+        """Server-sent events: `status` (a Status) and behind each `tenants` (a TenancyStatus of the busiest), `journal`
+        (a list of Events), `trouble` (a sentence) as the last."""
         yield b"retry: 1000\n\n"
         async with aclosing(self._batches()) as batches:
             try:
@@ -67,7 +69,7 @@ class StatusStream:
                 status, tenants = await self._control.status(), await self._control.tenants()
                 self._frames = (
                     _frame(b"status", status_json(status)),
-                    _frame(b"tenants", _tenancy.dump_json(tenants)),
+                    _frame(b"tenants", _tenancy.dump_json(tenants.busiest(MOST_TENANTS))),
                 )
                 self._made_at = self._clock.monotonic()
             return self._frames

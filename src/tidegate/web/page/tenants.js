@@ -1,7 +1,5 @@
 // Tenants: what each has in progress, what is left of its day, how it went since the control process began.
 
-const TENANTS_SHOWN = 60;
-
 class TenantView {
   bars = new Map();
 
@@ -54,14 +52,12 @@ class TenantView {
 
 const tenantViews = new Map();
 
-/** A screenful of them: who has used up the day, then who has most in progress, then most of today. */
-function drawTenants({ tenants, refused_unknown }) {
+/** Those that the stream tells of, which are a screenful of the busiest; `more` others there are. */
+function drawTenants({ tenants, refused_unknown, more }) {
   byId("tenants-card").hidden = !tenants.length;
-  const busiest = [...tenants].sort((a, b) => b.spent - a.spent || b.in_progress - a.in_progress || b.requests_today - a.requests_today || a.name.localeCompare(b.name));
-  const shown = busiest.slice(0, TENANTS_SHOWN).sort((a, b) => a.name.localeCompare(b.name));
+  const shown = [...tenants].sort((a, b) => a.name.localeCompare(b.name));
   keyed(byId("tenants"), tenantViews, shown, (tenant) => tenant.name, (tenant) => new TenantView(tenant));
   const unknown = Object.entries(refused_unknown).sort(([a], [b]) => a.localeCompare(b)).map(([code, n]) => `${code} ${count(n)}`);
-  const more = tenants.length - shown.length;
   setText(byId("tenants-more"), [
     more ? `${plural(more, "tenant")} more, with less to do: tidegate tenants shows all.` : "",
     unknown.length ? `Refused before it was known whose they are: ${unknown.join(", ")}.` : "",
