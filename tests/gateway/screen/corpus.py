@@ -17,7 +17,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from gateway.screen import worldly
+from gateway.screen import odd, worldly
 from gateway.screen.making import Sample, clip, movie, photo, picture, saved, sound, track, vorbis
 
 SIZES = ((1, 1), (33, 7), (640, 480), (1201, 1600))
@@ -217,7 +217,7 @@ def movies() -> Iterator[Sample]:
 
 
 MAKERS: dict[str, Callable[[], Iterator[Sample]]] = {
-    make.__name__: make
+    f"{make.__module__.rpartition('.')[2]}.{make.__name__}".removeprefix("corpus."): make
     for make in (
         jpegs,
         pngs,
@@ -231,6 +231,9 @@ MAKERS: dict[str, Callable[[], Iterator[Sample]]] = {
         worldly.pictures,
         worldly.recordings,
         worldly.films,
+        odd.pictures,
+        odd.sounds,
+        odd.films,
     )
 }
 

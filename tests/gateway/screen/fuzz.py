@@ -71,7 +71,9 @@ end
 """
 
 # What Pillow calls the formats that the screen reads; it opens odder ones, which the screen judges by their bytes.
-READ = {"JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "HEIF", "AVIF", "ICO"}
+READ = {
+    "JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "HEIF", "AVIF", "ICO", "CUR", "JPEG2000", "PPM", "QOI", "PSD",
+}  # fmt: skip
 
 PROGRESS_EVERY = 50_000
 

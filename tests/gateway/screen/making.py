@@ -58,7 +58,8 @@ def picture(name: str, data: bytes, type_: str) -> Sample:
     return Sample(name, data, f"image/{type_}", type_, "image", width, height, frames)
 
 
-def _tone(seconds: float, rate: int, channels: int) -> np.ndarray:
+def tone(seconds: float, rate: int, channels: int) -> np.ndarray:
+    """A tone with a little noise, 16 bits, one row a channel."""
     t = np.arange(int(seconds * rate)) / rate
     tone = np.sin(2 * np.pi * 440 * t) * 0.3 + np.random.default_rng(1).normal(0, 0.02, t.size)
     return np.repeat((tone * 32767).astype(np.int16)[None, :], channels, axis=0)
@@ -96,13 +97,13 @@ def sound(
     out = io.BytesIO()
     with av.open(out, "w", format=format_, options=options) as container:
         stream = _add_sound(container, codec, seconds, rate, layout, bit_rate)
-        _encode_sound(container, stream, _tone(seconds, rate, len(stream.layout.channels)), rate, layout)
+        _encode_sound(container, stream, tone(seconds, rate, len(stream.layout.channels)), rate, layout)
     return out.getvalue()
 
 
 def vorbis(rate: int) -> bytes:
     out = io.BytesIO()
-    soundfile.write(out, _tone(2.5, rate, 2).T, rate, format="OGG", subtype="VORBIS")
+    soundfile.write(out, tone(2.5, rate, 2).T, rate, format="OGG", subtype="VORBIS")
     return out.getvalue()
 
 
@@ -114,10 +115,11 @@ def decoded_sound(data: bytes) -> tuple[float, int, int]:
         return samples / stream.rate, stream.rate, len(stream.layout.channels)
 
 
-def track(name: str, data: bytes, mime: str, type_: str, slack_s: float = 0.0) -> Sample:
+def track(name: str, data: bytes, mime: str, type_: str, slack_s: float = 0.0, tagger: bool = True) -> Sample:
+    """A sample with what PyAV decodes and mutagen (`tagger`) says, whichever is longer."""
     seconds, rate, channels = decoded_sound(data)
     try:
-        told = mutagen.File(io.BytesIO(data))
+        told = mutagen.File(io.BytesIO(data)) if tagger else None
     except mutagen.MutagenError:  # RF64, WebM and others that it does not read
         told = None
     if told is not None:
@@ -163,7 +165,20 @@ def _record(
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
         if voice is not None:
-            _encode_sound(container, voice, _tone(frames / rate, 48000, 1), 48000, "mono")
+            _encode_sound(container, voice, tone(frames / rate, 48000, 1), 48000, "mono")
+
+
+def encoded_picture(name: str, codec: str, pixels: str, size: tuple[int, int] = (160, 120)) -> Sample:
+    """A JPEG of a kind that only ffmpeg writes, with what PyAV says of it."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="image2pipe") as container:
+        stream = container.add_stream(codec, rate=1)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        container.mux(stream.encode(av.VideoFrame.from_image(photo(*size)).reformat(format=pixels)))
+        container.mux(stream.encode(None))
+    with av.open(io.BytesIO(out.getvalue())) as container:
+        frame = next(container.decode(container.streams.video[0]))
+    return Sample(name, out.getvalue(), "image/jpeg", "jpeg", "image", frame.width, frame.height, 1)
 
 
 def movie(name: str, data: bytes, mime: str, type_: str, frames: bool = True, slack_s: float = 0.1) -> Sample:

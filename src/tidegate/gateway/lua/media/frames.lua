@@ -58,18 +58,38 @@ local function header(word)
   return found
 end
 
---- Where the sound begins behind ID3v2 tags; there may be several.
+-- Bytes of the ID3v2 tag at `pos`; nil when there is none, as decoders have it.
+local function id3_size(src, pos)
+  if pos + 10 > src.total or src:text(pos, 3) ~= "ID3" then
+    return nil
+  end
+  local major, minor, flags, a, b, c, d = src:unpack("BBBBBBB", 7, pos + 3)
+  if major == 0xFF or minor == 0xFF or (a | b | c | d) > 127 then
+    return nil
+  end
+  return 10 + (a << 21 | b << 14 | c << 7 | d) + (flags & 16 ~= 0 and 10 or 0)
+end
+
+local APE_HEAD, APE_HAS_HEAD, APE_IS_HEAD = 32, 1 << 31, 1 << 29
+
+-- The same of an APE tag: its size counts all but the head, which is not there in its first version.
+local function ape_size(src, pos)
+  if pos + APE_HEAD > src.total or src:text(pos, 8) ~= "APETAGEX" then
+    return nil
+  end
+  local size, flags = src:unpack("<I4xxxxI4", 12, pos + 12)
+  return flags & APE_IS_HEAD ~= 0 and flags & APE_HAS_HEAD ~= 0 and APE_HEAD + size or APE_HEAD
+end
+
+--- Where the sound begins behind ID3v2 and APE tags; there may be several.
 local function behind_tags(src)
   local pos = 0
   for _ = 1, 16 do
-    if pos + 10 > src.total or src:text(pos, 3) ~= "ID3" then
+    local size = id3_size(src, pos) or ape_size(src, pos)
+    if not size then
       return pos
     end
-    local major, minor, flags, a, b, c, d = src:unpack("BBBBBBB", 7, pos + 3)
-    if major == 0xFF or minor == 0xFF or (a | b | c | d) > 127 then -- no tag, as decoders have it
-      return pos
-    end
-    pos = pos + 10 + (a << 21 | b << 14 | c << 7 | d) + (flags & 16 ~= 0 and 10 or 0)
+    pos = pos + size
   end
   return pos
 end
@@ -95,8 +115,8 @@ end
 
 local SEARCH = 65536
 
--- The first place from `pos` where sound begins; some encoders leave a gap behind their tag.
-local function first_frame(src, pos)
+-- The first place from `pos` where `begins` finds sound; some encoders leave a gap behind their tag.
+local function first_frame(src, pos, begins)
   local stop = math.min(src.total - 4, pos + SEARCH)
   while pos <= stop do
     local data, i = src:at(pos, stop + 4 - pos)
@@ -105,7 +125,7 @@ local function first_frame(src, pos)
       return nil
     end
     pos = pos + found - i
-    if frames.is_mpeg(src, pos) then
+    if begins(src, pos) then
       return pos
     end
     pos = pos + 1
@@ -116,15 +136,24 @@ end
 local TAGS = { TAG = true, APE = true, LYR = true, ID3 = true }
 
 -- Where sound goes on behind a tag at `pos`, or the end: a tag in the middle hides nothing that decoders find again.
-local function behind_tag(src, pos)
+local function behind_tag(src, pos, begins)
   while pos + 4 <= src.total do
-    local again = first_frame(src, pos)
+    local again = first_frame(src, pos, begins)
     if again then
       return again
     end
     pos = pos + SEARCH
   end
   return src.total
+end
+
+-- Where frames go on behind `pos`, at which there is none, and the bytes that were passed over and are no tag.
+local function resumed(src, pos, begins)
+  if TAGS[src:text(pos, 3)] then
+    return behind_tag(src, pos + 3, begins), 0
+  end
+  local again = first_frame(src, pos + 1, begins) or src.total
+  return again, again - pos
 end
 
 -- A frame that holds no sound but says how many follow.
@@ -144,7 +173,7 @@ end
 
 function frames.mpeg(src)
   src:all()
-  local pos = first_frame(src, behind_tags(src))
+  local pos = first_frame(src, behind_tags(src), frames.is_mpeg)
   if not pos then
     return nil
   end
@@ -169,12 +198,9 @@ function frames.mpeg(src)
       samples = samples + found.samples
       pos = pos + found.size
     else
-      if TAGS[src:text(pos, 3)] then
-        pos = behind_tag(src, pos + 3)
-      else
-        local again = first_frame(src, pos + 1) or src.total
-        lost, pos = lost + again - pos, again -- a byte is at most a millisecond: 8 kbit/s is the lowest rate
-      end
+      local passed
+      pos, passed = resumed(src, pos, frames.is_mpeg)
+      lost = lost + passed -- a byte is at most a millisecond: 8 kbit/s is the lowest rate
     end
   end
   error(source.COMPLEX, 0)
@@ -210,17 +236,21 @@ function frames.aac(src)
   src:all()
   local pos = behind_tags(src)
   local _, _, rate, channels = adts(src, pos)
-  local seconds = 0
+  local seconds, lost = 0, 0
   for _ = 1, MAX_FRAMES do
     local size, samples, frame_rate = adts(src, pos)
-    if not size then
-      local rest = math.max(0, src.total - pos)
+    if size then
+      seconds, pos = seconds + samples / frame_rate, pos + size
+    elseif pos + 8 > src.total then
       return {
         rate = rate, channels = channels == 7 and 8 or channels,
-        milliseconds = seconds * 1000 + rest, exact = rest < 8 and nil,
+        milliseconds = seconds * 1000 + lost, exact = lost == 0 and nil,
       }
+    else
+      local passed
+      pos, passed = resumed(src, pos, frames.is_adts)
+      lost = lost + passed
     end
-    seconds, pos = seconds + samples / frame_rate, pos + size
   end
   error(source.COMPLEX, 0)
 end

@@ -1,7 +1,7 @@
 --- The size of a picture in a HEIC or AVIF file, from its `meta` box. Written from ISO/IEC 23008-12.
 --
 -- Every picture item carries an `ispe` property; the primary item's is the picture's, as its `clap` crops and its `irot`
--- turns it. A larger one anywhere in the file counts instead: thumbnails, tiles and auxiliary planes are not larger. A grid
+-- turns it (which the decoders of AVIF leave to who shows the picture). A larger one anywhere in the file counts instead: thumbnails, tiles and auxiliary planes are not larger. A grid
 -- states its size a second time beside its rows and columns; the larger counts.
 
 local source = require("media.source")
@@ -141,12 +141,14 @@ local function read_properties(src, at, stop, found, state)
 end
 
 -- The size of the item with these properties, nil when they have none.
-local function item_size(src, found, numbers)
+local function item_size(src, found, numbers, as_stored)
   local width, height
   for _, number in ipairs(numbers) do
     local property = found[number]
     if property and property.kind == "ispe" then
       width, height = property.width, property.height
+    elseif as_stored then
+      break
     elseif property and property.kind == "clap" and width then
       local wn, wd, hn, hd = src:unpack(">I4I4I4I4", 16, property.at)
       width, height = cropped(width, wn, wd), cropped(height, hn, hd)
@@ -185,8 +187,8 @@ local function parts_of(src, first, stop, state)
   return parts
 end
 
---- Width and height of the picture whose `meta` box lies from `first` to `stop`.
-return function(src, first, stop, state)
+--- Width and height of the picture whose `meta` box lies from `first` to `stop`; `as_stored` without turn and crop.
+return function(src, first, stop, state, as_stored)
   local parts = parts_of(src, first, stop, state)
   local found = parts.properties
   local best = found.best
@@ -201,7 +203,7 @@ return function(src, first, stop, state)
   if parts.primary and parts.associations and best == found.best then
     local size = src:byte(parts.primary) == 0 and 2 or 4
     local item = src:unpack(">I" .. size, size, parts.primary + 4)
-    local width, height = item_size(src, found, associations(src, parts.associations, item))
+    local width, height = item_size(src, found, associations(src, parts.associations, item), as_stored)
     if width and (width + MOST_CROPPED) * (height + MOST_CROPPED) >= best.width * best.height then
       return still.picture(width, height)
     end

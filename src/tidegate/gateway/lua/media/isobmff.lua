@@ -34,7 +34,7 @@ end
 -- Where the picture and the movie of a file are, read on the way. A movie is known at its header unless fragments follow. Of
 -- several picture headers receivers take the first or the last, so all are read, to the end of the file: as the data box
 -- fills the rest of nearly every file, this takes no more than the first bytes.
-local function contents(src, is_picture)
+local function contents(src, type, is_picture)
   local state = { budget = boxes.BUDGET }
   local movie, picture, has_movie = movies.new(), nil, false
   local pos = 0
@@ -57,7 +57,7 @@ local function contents(src, is_picture)
       elseif name == "moof" then
         movies.read_fragment(src, first, stop, movie, state)
       elseif is_picture then
-        local found = read_picture(src, first, stop, state)
+        local found = read_picture(src, first, stop, state, type == "avif")
         if not picture or found.width * found.height > picture.width * picture.height then
           picture = found
         end
@@ -73,7 +73,7 @@ end
 
 return function(src)
   local type, is_picture = family(src)
-  local picture, facts = contents(src, is_picture)
+  local picture, facts = contents(src, type, is_picture)
   if not picture and not facts then
     error(source.TRUNCATED, 0)
   end

@@ -5,6 +5,7 @@
 
 local source = require("media.source")
 local boxes = require("media.boxes")
+local soundtrack = require("media.soundtrack")
 
 local movies = {}
 
@@ -73,9 +74,12 @@ local function describe(src, at, stop, track)
       local width, height = src:unpack(">I2I2", 4, pos + 32)
       track.width, track.height = math.max(track.width, width), math.max(track.height, height)
     elseif track.handler == "soun" then
-      local channels, rate = src:unpack(">I2xxxxxxI4", 12, pos + 24)
-      track.channels, track.rate = math.max(track.channels, channels), math.max(track.rate, rate >> 16)
-      track.is_aac = track.is_aac or src:text(pos + 4, 4) == "mp4a"
+      local sound = soundtrack.read(src, pos, math.min(pos + math.max(size, 36), stop), src:byte(at) == 0)
+      track.channels, track.rate = math.max(track.channels, sound.channels), math.max(track.rate, sound.rate)
+      if sound.packet then
+        local rate = sound.core or sound.rate
+        track.packet_s = math.max(track.packet_s, rate > 0 and sound.packet / rate or 0)
+      end
     end
     if size < 16 then
       return
@@ -84,14 +88,41 @@ local function describe(src, at, stop, track)
   end
 end
 
--- Samples of sound in a packet of `mp4a` (AAC): 960 in broadcasts, twice 1024 in the high-efficiency profile.
-local AAC_PACKET = 1024
-
 local function new_track()
   return {
-    width = 0, height = 0, rate = 0, channels = 0, scale = 1,
+    width = 0, height = 0, rate = 0, channels = 0, packet_s = 0, scale = 1,
     seconds = 0, samples = 0, stored = 0, units = 0, last = 0, fragment_samples = 0, fragment_units = 0,
   }
+end
+
+local MAX_EDITS = 65536
+
+-- The lengths that an edit list plays of its track, in the movie's units.
+local function edits(src, at, stop)
+  local long, count = src:byte(at) == 1, src:unpack(">I4", 4, at + 4)
+  local size = long and 20 or 12
+  if at + 8 + count * size > stop then
+    error(source.CONTRADICTORY, 0)
+  elseif count > MAX_EDITS then
+    error(source.COMPLEX, 0)
+  end
+  local list = {}
+  for k = 0, count - 1 do
+    local length, start = src:unpack(long and ">I8i8" or ">I4i4", size - 4, at + 8 + k * size)
+    if start >= 0 and length > 0 then -- less is a pause
+      list[#list + 1] = length
+    end
+  end
+  return list
+end
+
+-- Seconds that the edits of a track play of its `held` seconds; parts may come several times.
+local function played(track, movie, held)
+  local seconds = 0
+  for _, length in ipairs(track.edits or {}) do
+    seconds = seconds + math.min(length / (movie.scale or 1), held)
+  end
+  return seconds
 end
 
 local function read_track(src, first, stop, movie, state)
@@ -101,7 +132,7 @@ local function read_track(src, first, stop, movie, state)
   local function deeper(at, last)
     boxes.walk(src, at, last, inside, state)
   end
-  inside.mdia, inside.minf, inside.stbl = deeper, deeper, deeper
+  inside.edts, inside.mdia, inside.minf, inside.stbl = deeper, deeper, deeper, deeper
   function inside.tkhd(at)
     local long = src:byte(at) == 1
     track.id = src:unpack(">I4", 4, at + (long and 20 or 12))
@@ -120,6 +151,9 @@ local function read_track(src, first, stop, movie, state)
       track.handler = handler
     end
   end
+  function inside.elst(at, last)
+    track.edits = edits(src, at, last)
+  end
   function inside.stsd(at, last)
     descriptions = { at, last }
   end
@@ -136,6 +170,7 @@ local function read_track(src, first, stop, movie, state)
   if descriptions then
     describe(src, descriptions[1], descriptions[2], track)
   end
+  track.rate = track.rate > 0 and track.rate or track.scale
   if track.stored > track.samples then -- decoders go on with the last duration where the times end too early
     track.units = track.units + (track.stored - track.samples) * 1.0 * track.last
     track.samples = track.stored
@@ -223,18 +258,29 @@ end
 -- Seconds of a track by its tables. A packet of AAC decodes to as much as it does, whatever the tables say of it.
 local function track_seconds(track)
   local told = math.max(track.seconds, (track.units + track.fragment_units) / track.scale)
-  local packets = track.is_aac and track.rate > 0 and (track.samples + track.fragment_samples) * AAC_PACKET / track.rate
-  return packets and packets > told * 1.1 + 0.25 and packets or told
+  local packets = (track.samples + track.fragment_samples) * track.packet_s
+  return packets > told * 1.1 + 0.25 and packets or told
+end
+
+-- Seconds and samples of a track as its edits play it, which may be several times.
+local function track_length(track, movie)
+  local held, samples = track_seconds(track), track.samples + track.fragment_samples
+  local seconds = played(track, movie, held)
+  if seconds <= held then
+    return held, samples
+  end
+  return seconds, math.ceil(samples * seconds / held)
 end
 
 local function summary(movie)
   local facts = { width = 0, height = 0, frames = 0 }
   local seconds = movie.seconds
   for _, track in ipairs(movie.tracks) do
-    seconds = math.max(seconds, track_seconds(track))
+    local length, samples = track_length(track, movie)
+    seconds = math.max(seconds, length)
     if VISUAL[track.handler] then
       facts.kind = "video"
-      facts.frames = math.max(facts.frames, track.samples + track.fragment_samples)
+      facts.frames = math.max(facts.frames, samples)
       if track.width * track.height > facts.width * facts.height then
         facts.width, facts.height = track.width, track.height
       end

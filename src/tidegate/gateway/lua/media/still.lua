@@ -46,8 +46,8 @@ for marker = 0xD0, 0xD7 do
   BARE[marker] = true
 end
 
--- Frame headers: all of C0-CF but DHT (C4), JPG (C8) and DAC (CC).
-local FRAME = {}
+-- Frame headers: all of C0-CF but DHT (C4), JPG (C8) and DAC (CC), and that of JPEG-LS (F7).
+local FRAME = { [0xF7] = true }
 for marker = 0xC0, 0xCF do
   FRAME[marker] = marker ~= 0xC4 and marker ~= 0xC8 and marker ~= 0xCC
 end

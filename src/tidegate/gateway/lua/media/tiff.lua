@@ -6,12 +6,15 @@
 local source = require("media.source")
 local still = require("media.still")
 
-local WIDTH, HEIGHT, SUB_DIRECTORIES = 256, 257, 330
+local WIDTH, HEIGHT, ORIENTATION, SUB_DIRECTORIES = 256, 257, 274, 330
+local SHORT = 3
 local MAX_DIRECTORIES = 4096
 local MAX_ENTRIES = 65536
 
--- Integer types of a tag's value: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
-local SIZES = { [1] = 1, [3] = 2, [4] = 4, [13] = 4, [16] = 8, [18] = 8 }
+-- Integer types of a tag's value: BYTE, SHORT, LONG, IFD, LONG8, IFD8, and those with a sign (SBYTE, SSHORT, SLONG, SLONG8).
+local FORMS = {
+  [1] = "I1", [3] = "I2", [4] = "I4", [13] = "I4", [16] = "I8", [18] = "I8", [6] = "i1", [8] = "i2", [9] = "i4", [17] = "i8",
+}
 
 local function layout(src)
   local order = src:text(0, 2) == "II" and "<" or ">"
@@ -27,7 +30,8 @@ local function layout(src)
 end
 
 local function values(src, form, entry_at, kind, count)
-  local size = SIZES[kind]
+  local number = FORMS[kind]
+  local size = number and number:byte(2) - 48
   if not size or count < 1 or count > MAX_ENTRIES then
     error(source.CONTRADICTORY, 0)
   end
@@ -37,18 +41,18 @@ local function values(src, form, entry_at, kind, count)
   end
   local found = {}
   for i = 1, count do
-    found[i] = src:unpack(form.order .. "I" .. size, size, at + (i - 1) * size)
+    found[i] = src:unpack(form.order .. number, size, at + (i - 1) * size)
   end
   return found
 end
 
--- Width, height, sub-directories and the place of the next directory.
+-- Width and height, turned as the page is to be shown, sub-directories and the place of the next directory.
 local function directory(src, form, at)
   local count = src:unpack(form.count, form.count_size, at)
   if count < 1 or count > MAX_ENTRIES then
     error(source.CONTRADICTORY, 0)
   end
-  local width, height, subs = 0, 0, {}
+  local width, height, orientation, subs = 0, 0, 1, {}
   local entry_at = at + form.count_size
   for _ = 1, count do
     local tag, kind, n = src:unpack(form.entry, form.entry_size - form.value_size, entry_at)
@@ -56,10 +60,15 @@ local function directory(src, form, at)
       width = math.max(width, values(src, form, entry_at, kind, n)[1])
     elseif tag == HEIGHT then
       height = math.max(height, values(src, form, entry_at, kind, n)[1])
+    elseif tag == ORIENTATION and kind == SHORT and n == 1 then
+      orientation = values(src, form, entry_at, kind, n)[1]
     elseif tag == SUB_DIRECTORIES then
       subs = values(src, form, entry_at, kind, n)
     end
     entry_at = entry_at + form.entry_size
+  end
+  if orientation >= 5 and orientation <= 8 then -- a quarter turned
+    width, height = height, width
   end
   return width, height, subs, (src:unpack(form.link, form.link_size, entry_at))
 end

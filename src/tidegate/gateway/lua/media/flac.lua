@@ -1,115 +1,6 @@
---- Sound with a header that tells: WAV (RIFF, RF64) and FLAC.
---
--- Written from Microsoft's multimedia documents, EBU Tech 3306 and RFC 9639.
+--- FLAC: seconds by its frames, however the header has it. Written from RFC 9639.
 
 local source = require("media.source")
-
-local audio = {}
-
-local function contradiction()
-  error(source.CONTRADICTORY, 0)
-end
-
--- WAV ----------------------------------------------------------------------------------------------------------------
-
-local PCM, ADPCM, FLOAT, ALAW, MULAW, IMA_ADPCM, EXTENSIBLE = 1, 2, 3, 6, 7, 0x11, 0xFFFE
-local STORED = { [PCM] = true, [FLOAT] = true, [ALAW] = true, [MULAW] = true }
-local FOUR_BIT = { [ADPCM] = true, [IMA_ADPCM] = true }
-local OPEN_ENDED = 0xFFFFFFFF
-local MAX_CHUNKS = 4096
-
-local function wav_format(src, at, size)
-  if size < 16 then
-    contradiction()
-  end
-  local tag, channels, rate, per_second, block, bits = src:unpack("<I2I2I4I4I2I2", 16, at)
-  if tag == EXTENSIBLE and size >= 26 then
-    tag = src:unpack("<I2", 2, at + 24)
-  end
-  if channels == 0 or rate == 0 then
-    contradiction()
-  end
-  return {
-    tag = tag, channels = channels, rate = rate, per_second = per_second, block = block, bits = bits,
-    text = src:text(at, 16),
-  }
-end
-
--- The sample bytes: what the data chunks state, or all to the end where that is open or what follows is no chunk.
-local function wav_chunks(src)
-  local pos, long_data = 12, nil
-  local found = { data = 0 }
-  for _ = 1, MAX_CHUNKS do
-    if pos + 8 > src.total then
-      return found
-    end
-    local name, size = src:unpack("<c4I4", 8, pos)
-    if not name:find("^[\x20-\x7E]+$") then
-      if found.data_at then -- no chunk: the data chunk stated less than it holds
-        found.data = src.total - found.data_at
-      end
-      return found
-    end
-    if name == "ds64" then
-      long_data = src:unpack("<I8", 8, pos + 16)
-    elseif name == "fmt " then
-      if found.format and src:text(pos + 8, 16) ~= found.format.text then -- some decoders take the first, some the last
-        contradiction()
-      end
-      found.format = wav_format(src, pos + 8, size)
-    elseif name == "fact" and size >= 4 then
-      found.samples = src:unpack("<I4", 4, pos + 8)
-    elseif name == "data" then
-      local rest = src.total - pos - 8
-      if size == OPEN_ENDED then
-        size = long_data or rest
-      elseif size == 0 then
-        size = rest
-      end
-      if size < 0 or size > rest then
-        size = rest
-      end
-      found.data, found.data_at = found.data + size, found.data_at or pos + 8
-    end
-    pos = pos + 8 + size + (size & 1)
-  end
-  error(source.COMPLEX, 0)
-end
-
-function audio.wav(src)
-  local found = wav_chunks(src)
-  local format = found.format
-  if not format then
-    error(source.TRUNCATED, 0)
-  end
-  local facts = { rate = format.rate, channels = format.channels }
-  if not found.data_at then -- decoders look for the samples further than the chunks tell
-    found.data, facts.exact = src.total, false
-  end
-  local seconds
-  if STORED[format.tag] then
-    local companded = format.tag == ALAW or format.tag == MULAW -- a byte a sample, whatever the header states
-    local frame = format.channels * (companded and 1 or math.max(1, (format.bits + 7) // 8))
-    if format.block > 0 and format.block < frame then
-      frame = format.block
-    end
-    seconds = found.data / (frame * format.rate)
-  else
-    seconds = math.max(
-      format.per_second > 0 and found.data / format.per_second or 0,
-      (found.samples or 0) / format.rate,
-      FOUR_BIT[format.tag] and found.data * 2 / (format.channels * format.rate) or 0
-    )
-    if not FOUR_BIT[format.tag] then -- the rate that the header states is a claim; no codec takes less than 8 kbit/s
-      facts.exact = false
-      seconds = math.max(seconds, found.data / 1000)
-    end
-  end
-  facts.milliseconds = seconds > 0 and seconds * 1000 or found.data == 0 and 0 or nil
-  return facts
-end
-
--- FLAC ---------------------------------------------------------------------------------------------------------------
 
 -- CRC-8 with polynomial x^8+x^2+x+1, which ends every frame header.
 local CRC8 = {}
@@ -222,17 +113,17 @@ local function frame_seconds(src, info)
   return math.max(reached / info.rate, seconds)
 end
 
-function audio.flac(src)
+return function(src)
   local kind, size = src:unpack(">BI3", 4, 4)
   if kind & 0x7F ~= 0 or size < 34 then
-    contradiction()
+    error(source.CONTRADICTORY, 0)
   end
   src:all()
   local packed = src:unpack(">I8", 8, 18)
   local info = { block = math.max(src:unpack(">I2I2", 4, 8)), samples = packed & 0xFFFFFFFFF }
   info.rate = packed >> 44 & 0xFFFFF
   if info.rate == 0 then
-    contradiction()
+    error(source.CONTRADICTORY, 0)
   end
   local seconds = math.max(info.samples / info.rate, frame_seconds(src, info))
   return {
@@ -241,5 +132,3 @@ function audio.flac(src)
     milliseconds = seconds > 0 and seconds * 1000 or nil,
   }
 end
-
-return audio
