@@ -139,6 +139,45 @@ def test_a_jump_in_the_first_hours_is_no_habit():
     assert hours[2:] == [12.0, 12.0]
 
 
+def test_a_jump_that_came_once_is_no_habit():
+    lost = [9e9] * ORDINARY + [0.0] * (POOLS - ORDINARY)
+    cost = [c * 14 * DAY * 7 for c in COST]
+
+    def margin(habit: bool) -> float:
+        return CANDIDATES[choose(lost, cost, 15 * 14 * DAY, 14 * DAY, 0.0005, 120.0, habit=habit)][0]
+
+    assert margin(False) < 8.0
+    assert margin(True) == 12.0
+
+
+def test_jumps_are_counted_by_occasions_and_fade():
+    memory, calm = first_risk(), Outlook(15.0, 15.0, 0.3)
+
+    def live(memory, hours: float, rate: float = 150.0):  # type: ignore[no-untyped-def]
+        at = memory.seconds
+        for i in range(1, round(hours * 360) + 1):
+            memory = advance(memory, rate, 1e9 + at + 10.0 * i, 10.0, calm, NEEDS)
+        return memory
+
+    memory = live(live(live(memory, 9), 0.05, 900.0), 0.2)
+    once = live(memory, 0.05, 900.0)
+    assert 0.9 < once.jumps < 1.1, "a quarter of an hour later it is the same jump"
+    twice = live(live(once, 5), 0.05, 900.0)
+    assert 1.9 < twice.jumps < 2.1
+
+
+def test_a_jump_that_a_schedule_was_ready_for_costs_no_margin_anything():
+    ready, surprised, calm = first_risk(), first_risk(), Outlook(15.0, 15.0, 0.3)
+    for i in range(1, 3000):
+        ready = advance(ready, 150.0, 10.0 * i, 10.0, calm, NEEDS, least=40 if i > 2900 else 1)
+        surprised = advance(surprised, 150.0, 10.0 * i, 10.0, calm, NEEDS)
+    for i in range(3000, 3030):
+        ready = advance(ready, 900.0, 10.0 * i, 10.0, calm, NEEDS, least=40)
+        surprised = advance(surprised, 900.0, 10.0 * i, 10.0, calm, NEEDS)
+    assert not any(ready.lost)
+    assert all(surprised.lost[: len(MARGINS)])
+
+
 def test_a_step_is_lost_by_the_small_margins_and_priced():
     memory, calm = first_risk(), Outlook(15.0, 15.0, 0.3)
     for i in range(1, 3000):

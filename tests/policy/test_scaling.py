@@ -51,6 +51,17 @@ def busy_pool(**scaling: object) -> PoolWorld:
     return world
 
 
+def test_a_jump_that_a_schedule_was_ready_for_is_held_against_no_margin():
+    window = {"from": "12:00", "to": "14:00", "timeZone": "UTC", "minReplicas": 60}
+    planned, surprised = busy_pool(schedules=[window]), busy_pool()
+    for world in (planned, surprised):
+        world.until(86400 - world.at % 86400 + 12 * 3600 - 600, every_s=10, **served(15, 10.0))
+        world.until(1200, every_s=10, **served(15, 10.0))
+        world.until(600, every_s=10, **served(60, 10.0))
+    assert not any(planned.memory.risk.lost[:16])
+    assert all(surprised.memory.risk.lost[:16])
+
+
 def test_the_promise_is_staffed_with_its_numbers():
     world = busy_pool()
     assert 7 <= world.ready <= 10

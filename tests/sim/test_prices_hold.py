@@ -27,7 +27,7 @@ def jumps() -> list[tuple[float, float]]:
 
 def lived_with(candidate: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Outcome, ScaleMemory]:
     """A run in which nothing but one margin or floor was ever chosen, and what the policy knows at its end."""
-    monkeypatch.setattr(risk, "choose", lambda *_: candidate)
+    monkeypatch.setattr(risk, "choose", lambda *_, **__: candidate)
     known = ScaleMemory()
 
     def scale(inp, memory):  # type: ignore[no-untyped-def]

@@ -48,7 +48,8 @@ class RiskMemory:
     `lost` requests and `cost` replica seconds fade with the same time constant as `offered` requests and `seconds`.
     `peak` is the highest load expected (busy slots), fading. `backlog` requests wait now in the imagined pool, which
     has `ready` replicas and `pending` ones (ready at, count). `felt` requests were really lost for want of slots, and
-    `foreseen` ones by the last pool in the same time; both fade alike.
+    `foreseen` ones by the last pool in the same time; both fade alike. `jumps` counts, fading, the occasions on which
+    even the widest ordinary margin lost requests; at `jumped_at` (epoch seconds) it did so last.
     """
 
     offered: float = 0.0
@@ -62,6 +63,8 @@ class RiskMemory:
     chosen: int = 0
     felt: float = 0.0
     foreseen: float = 0.0
+    jumps: float = 0.0
+    jumped_at: float = 0.0
 
 
 @quick

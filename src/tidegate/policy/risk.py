@@ -51,6 +51,9 @@ SEEN_SHARE = 0.8  # of that room, which the imagined pools use up: a bin hides t
 NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the forecast's, slots per root of busy slots
 MOST_WORSE = 10.0  # a real pool is taken to lose at most so many times what the imagined one does
 BROKEN_WEIGHT = 200.0  # a request lost beyond the promise weighs as much as serving 200
+APART_S = 3600.0  # losses of the widest ordinary margin with less than this between them are one jump
+HABIT = 1.5  # jumps that make a habit: two, ten days apart at most (they fade as losses do)
+_WIDEST = len(MARGINS) - 1
 OUT_OF_REACH = 10.0  # a promise is, when even the best candidate loses so many times what it allows
 
 
@@ -102,11 +105,20 @@ def first_risk() -> RiskMemory:
 
 
 def advance(
-    memory: RiskMemory, arrivals: float, at: float, dt: float, outlook: Outlook, needs: Needs, *, lived: bool = False
+    memory: RiskMemory,
+    arrivals: float,
+    at: float,
+    dt: float,
+    outlook: Outlook,
+    needs: Needs,
+    *,
+    lived: bool = False,
+    least: int = 1,
 ) -> RiskMemory:
     """Let the imagined pools live through a bin of `dt` seconds that ends at `at`, then order for `outlook`.
 
     `lived`: the real pool lived through it with the margin in use, so that what it lost can be held against the last.
+    `least` replicas are kept whatever is expected: a jump that a schedule was ready for is no fault of a margin.
     """
     keep = math.exp(-dt / FADE_S)
     fresh = memory.seconds == 0.0
@@ -127,7 +139,8 @@ def advance(
         if queue > 0.0 or arrivals > capacity:
             queue, over = _refused(max(0.0, queue + arrivals - capacity), capacity / dt, needs)
         busy = max(floor * peak, mean + sqrt(margin * margin * variance + spare2))
-        wanted = ceil(busy / concurrency - 1e-9) or 1
+        wanted = ceil(busy / concurrency - 1e-9)
+        wanted = max(wanted, least)
         if fresh:
             serving, over, queue = wanted, 0.0, 0.0
         elif coming or wanted != serving:
@@ -140,7 +153,12 @@ def advance(
     offered, seconds = memory.offered * keep + arrivals, memory.seconds * keep + dt
     felt = memory.felt * keep
     foreseen = memory.foreseen * keep + (over if lived else 0.0)
-    chosen = choose(lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s, Felt(felt, foreseen))
+    jumps, jumped_at = memory.jumps * keep, memory.jumped_at
+    if lost[_WIDEST] > memory.lost[_WIDEST] * keep:
+        jumps, jumped_at = (jumps + 1.0 if at - jumped_at > APART_S else jumps), at
+    chosen = choose(
+        lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s, Felt(felt, foreseen), habit=jumps >= HABIT
+    )
     return RiskMemory(
         offered=offered,
         seconds=seconds,
@@ -153,6 +171,8 @@ def advance(
         chosen=chosen,
         felt=felt,
         foreseen=foreseen,
+        jumps=jumps,
+        jumped_at=jumped_at,
     )
 
 
@@ -181,10 +201,13 @@ def choose(
     allowed: float,
     startup_s: float,
     real: Felt = NOTHING_FELT,
+    *,
+    habit: bool = True,
 ) -> int:
     """The smallest margin whose losses keep the promise, its own and those of the margins in use before it.
 
-    `lost` and `cost` of the candidates, and last of the pool in use; `real` is what that one lost in truth. Where no
+    `lost` and `cost` of the candidates, and last of the pool in use; `real` is what that one lost in truth. `habit`:
+    the traffic has jumped so that no ordinary margin was enough on more than one occasion. Where no
     margin does, the candidate for which its cost and what it breaks weigh least together (`_weighed`).
     """
     rate = offered / max(seconds, 1.0)
@@ -202,14 +225,14 @@ def choose(
         if have <= most * (1.0 + 1e-9):
             return i
     expected.extend(have * worse for have in lost[len(MARGINS) : len(CANDIDATES)])
-    weight, among = _weighed(expected, kept, allowed, young=seconds < USUAL_S, broken=spent > kept)
+    weight, among = _weighed(expected, kept, allowed, once=not habit or seconds < USUAL_S, broken=spent > kept)
     per_request = weight * max(cost[0], 1e-9) / max(offered, 1e-9)
     budget = planned * (offered + usual)
     return min(among, key=lambda i: cost[i] + per_request * max(0.0, expected[i] - budget))
 
 
 def _weighed(
-    expected: Sequence[float], kept: float, allowed: float, *, young: bool, broken: bool
+    expected: Sequence[float], kept: float, allowed: float, *, once: bool, broken: bool
 ) -> tuple[float, Sequence[int]]:
     """What a request lost beyond the planned part weighs, in served ones, and the candidates that are weighed.
 
@@ -217,12 +240,12 @@ def _weighed(
     says that the pool in use has not. Where a margin keeps it, only past losses stand against it: ordinary candidates
     are weighed, after a broken promise those of them that keep it. Traffic for which no margin does jumps faster than
     replicas start: what keeps the promise counts alone, and where nothing does, one request too many weighs as much as
-    those that allow it (2000). But a jump in the first hours of a service is no habit, and a promise that the best
-    candidate misses tenfold is not paid for. 15 requests/s for a week are 9 million; 900 of them (0.01%) weigh as much
-    as 2% of them, or here 20%.
+    those that allow it (2000). But a jump that came `once`, or in the first hours of a service, is no habit, and a
+    promise that the best candidate misses tenfold is not paid for. 15 requests/s for a week are 9 million; 900 of them
+    (0.01%) weigh as much as 2% of them, or here 20%.
     """
     ordinary = range(len(MARGINS) + len(FLOORS))
-    if young or min(expected) > OUT_OF_REACH * kept:
+    if once or min(expected) > OUT_OF_REACH * kept:
         return BROKEN_WEIGHT, ordinary
     able = [i for i, have in enumerate(expected) if have <= kept]
     if not able or able[0] >= len(MARGINS):

@@ -131,6 +131,7 @@ def _remember(inp: ScaleInput, memory: ScaleMemory, *, busy: bool = False) -> Sc
                 ahead,
                 _with_spare(inp, needs, ahead),
                 lived=lived,
+                least=max(1, _least(inp.spec, schedule.bounds(inp.spec.scaling.schedules, inp.at, inp.startup_s))),
             )
     return ScaleMemory(
         wanted=memory.wanted,
@@ -338,7 +339,7 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
     """Schedule, bounds, stability; the last word is the bounds'."""
     limits = inp.spec.scaling
     windows = schedule.bounds(limits.schedules, inp.at, inp.startup_s)
-    low = max(limits.minReplicas, windows.floor or 0)
+    low = _least(inp.spec, windows)
     high = max(low, limits.maxReplicas if windows.ceiling is None else windows.ceiling)
     reasons = proposal.reasons
     bounded = max(low, min(proposal.wanted, high))
@@ -358,6 +359,10 @@ def _finish(inp: ScaleInput, memory: ScaleMemory, current: int, proposal: _Propo
     wakes = [t for t in (held.look_again_at, windows.look_again_at) if t is not None and t > inp.at]
     kept = memory.decided(wanted, held.memory)
     return ScaleResult(wanted, kept, (*reasons, *held.reasons), min(wakes, default=None))
+
+
+def _least(spec: PoolSpec, windows: schedule.Bounds) -> int:
+    return max(spec.scaling.minReplicas, windows.floor or 0)
 
 
 def _lost_below(proposal: _Proposal, bounded: int) -> str:
