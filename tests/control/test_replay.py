@@ -83,14 +83,14 @@ def test_a_tick_takes_a_few_hundred_bytes(played: Taped):
 
 def test_other_manifests_are_told_apart(played: Taped):
     more = replace(
-        played.scenario, specs=specs(service(scaling={"minReplicas": 20, "maxReplicas": 40}), *TWO_CLUSTERS[1:])
+        played.scenario, specs=specs(service(scaling={"minReplicas": 36, "maxReplicas": 40}), *TWO_CLUSTERS[1:])
     )
     verdict = verify(replay(played.tape.waiting(), lambda _: more.specs))
     assert not verdict.identical
     assert "ocr/default" in verdict.differences[0].what
     (pool,) = otherwise(replay(played.tape.waiting(), given), more.specs).values()
     assert pool.wanted_s_now > pool.wanted_s_then > 0
-    assert pool.changes[0][2] >= 20
+    assert pool.changes[0][2] >= 36
 
 
 def test_the_same_manifests_would_have_wanted_the_same(played: Taped):
