@@ -121,41 +121,12 @@ def advance(
     `least` replicas are kept whatever is expected: a jump that a schedule was ready for is no fault of a margin.
     """
     keep = math.exp(-dt / FADE_S)
-    fresh = memory.seconds == 0.0
-    per_replica = needs.concurrency * dt / needs.mean_s
-    lost, cost, backlog, ready, pending = [], [], [], [], []
-    mean, variance = _moments(outlook, needs)
-    spare2 = needs.spare * needs.spare
-    peak = max(memory.peak * math.exp(-dt / PEAK_FADE_S), mean)
-    before, concurrency, ceil, sqrt = at - dt, needs.concurrency, math.ceil, math.sqrt
-    margins = (*CANDIDATES, CANDIDATES[memory.chosen])
-    pools = zip(margins, memory.ready, memory.pending, memory.backlog, memory.lost, memory.cost, strict=True)
-    for (margin, floor), served_by, ordered, waiting, lost_before, cost_before in pools:
-        serving, coming, queue, over = served_by, ordered, waiting, 0.0
-        if coming and coming[0][0] <= before:
-            serving += sum(n for when, n in coming if when <= before)
-            coming = tuple(c for c in coming if c[0] > before)
-        capacity = serving * per_replica
-        if queue > 0.0 or arrivals > capacity:
-            queue, over = _refused(max(0.0, queue + arrivals - capacity), capacity / dt, needs)
-        busy = max(floor * peak, mean + sqrt(margin * margin * variance + spare2))
-        wanted = ceil(busy / concurrency - 1e-9)
-        wanted = max(wanted, least)
-        if fresh:
-            serving, over, queue = wanted, 0.0, 0.0
-        elif coming or wanted != serving:
-            serving, coming = _order(serving, coming, wanted, at + needs.startup_s)
-        lost.append(lost_before * keep + over)
-        cost.append(cost_before * keep + wanted * dt)
-        backlog.append(queue)
-        ready.append(serving)
-        pending.append(coming)
+    peak = max(memory.peak * math.exp(-dt / PEAK_FADE_S), _moments(outlook, needs)[0])
+    lost, cost, backlog, ready, pending, over = _lives(memory, arrivals, at, dt, outlook, needs, peak, least)
     offered, seconds = memory.offered * keep + arrivals, memory.seconds * keep + dt
     felt = memory.felt * keep
     foreseen = memory.foreseen * keep + (over if lived else 0.0)
-    jumps, jumped_at = memory.jumps * keep, memory.jumped_at
-    if lost[_WIDEST] > memory.lost[_WIDEST] * keep:
-        jumps, jumped_at = (jumps + 1.0 if at - jumped_at > APART_S else jumps), at
+    jumps, jumped_at = _jumps(memory, keep, at, lost[_WIDEST] > memory.lost[_WIDEST] * keep)
     chosen = choose(
         lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s, Felt(felt, foreseen), habit=jumps >= HABIT
     )
@@ -176,7 +147,67 @@ def advance(
     )
 
 
+def _jumps(memory: RiskMemory, keep: float, at: float, more: bool) -> tuple[float, float]:
+    """The jumps so far, and when the last was; `more`: the widest ordinary margin has lost something in this bin."""
+    jumps = memory.jumps * keep
+    if not more:
+        return jumps, memory.jumped_at
+    return (jumps + 1.0 if at - memory.jumped_at > APART_S else jumps), at
+
+
 Coming = tuple[tuple[float, int], ...]
+
+
+class _Lived(NamedTuple):
+    """The imagined pools after a bin, the one in use last; `over` requests were refused in that one."""
+
+    lost: list[float]
+    cost: list[float]
+    backlog: list[float]
+    ready: list[int]
+    pending: list[Coming]
+    over: float
+
+
+def _lives(
+    memory: RiskMemory,
+    arrivals: float,
+    at: float,
+    dt: float,
+    outlook: Outlook,
+    needs: Needs,
+    peak: float,
+    least: int,
+) -> _Lived:
+    keep = math.exp(-dt / FADE_S)
+    fresh = memory.seconds == 0.0
+    per_replica = needs.concurrency * dt / needs.mean_s
+    lost, cost, backlog, ready, pending = list[float](), list[float](), list[float](), list[int](), list[Coming]()
+    mean, variance = _moments(outlook, needs)
+    spare2 = needs.spare * needs.spare
+    before, concurrency, ceil, sqrt = at - dt, needs.concurrency, math.ceil, math.sqrt
+    margins = (*CANDIDATES, CANDIDATES[memory.chosen])
+    pools = zip(margins, memory.ready, memory.pending, memory.backlog, memory.lost, memory.cost, strict=True)
+    for (margin, floor), served_by, ordered, waiting, lost_before, cost_before in pools:
+        serving, coming, queue, over = served_by, ordered, waiting, 0.0
+        if coming and coming[0][0] <= before:
+            serving += sum(n for when, n in coming if when <= before)
+            coming = tuple(c for c in coming if c[0] > before)
+        capacity = serving * per_replica
+        if queue > 0.0 or arrivals > capacity:
+            queue, over = _refused(max(0.0, queue + arrivals - capacity), capacity / dt, needs)
+        busy = max(floor * peak, mean + sqrt(margin * margin * variance + spare2))
+        wanted = max(least, ceil(busy / concurrency - 1e-9))
+        if fresh:
+            serving, over, queue = wanted, 0.0, 0.0
+        elif coming or wanted != serving:
+            serving, coming = _order(serving, coming, wanted, at + needs.startup_s)
+        lost.append(lost_before * keep + over)
+        cost.append(cost_before * keep + wanted * dt)
+        backlog.append(queue)
+        ready.append(serving)
+        pending.append(coming)
+    return _Lived(lost, cost, backlog, ready, pending, over)
 
 
 def _order(serving: int, coming: Coming, wanted: int, ready_at: float) -> tuple[int, Coming]:

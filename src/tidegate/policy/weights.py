@@ -210,7 +210,7 @@ def _health(
             row[2] += service_s
     keep = 0.5 ** (since_s / HALF_LIFE_S)
     views = {name: _seen(before.get(name), row, keep, looked.at) for name, row in sums.items()}
-    if len(views) == 1:
+    if len(views) < 2:
         return {name: replace(v, sick=0.0) if v.sick else v for name, v in views.items()}
     if _all_well(views.values()):
         keep = 0.5 ** (since_s / USUAL_HALF_LIFE_S)

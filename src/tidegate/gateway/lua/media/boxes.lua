@@ -7,14 +7,6 @@ local boxes = {}
 -- A file with more boxes than this is refused; an hour of two-second fragments has 20 000.
 boxes.BUDGET = 65536
 
---- Spends one of the boxes that a file may have.
-function boxes.spend(state)
-  state.budget = state.budget - 1
-  if state.budget < 0 then
-    error(source.COMPLEX, 0)
-  end
-end
-
 --- Name, where the content begins and where the box at `pos` ends; `stop` ends the box around it.
 function boxes.at(src, pos, stop)
   local size, name = src:unpack(">I4c4", 8, pos)
@@ -34,7 +26,7 @@ end
 -- A box that tells something must not reach beyond the one around it.
 function boxes.walk(src, pos, stop, visit, state)
   while pos + 8 <= stop do
-    boxes.spend(state)
+    source.spend(state)
     local name, first, last = boxes.at(src, pos, stop)
     local inner = visit[name]
     if inner then

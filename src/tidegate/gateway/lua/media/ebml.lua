@@ -4,14 +4,6 @@ local source = require("media.source")
 
 local ebml = {}
 
---- Spends one of the elements that a file may have.
-function ebml.spend(state)
-  state.budget = state.budget - 1
-  if state.budget < 0 then
-    error(source.COMPLEX, 0)
-  end
-end
-
 --- How many bytes a number takes that begins with this one.
 local function length_of(byte)
   for length = 1, 8 do
@@ -68,7 +60,7 @@ end
 --- Calls `visit[id](first, size)` for the elements of a master of known size.
 function ebml.children(src, pos, stop, visit, state)
   while pos < stop do
-    ebml.spend(state)
+    source.spend(state)
     local id, first, size = ebml.element(src, pos)
     if not size or first + size > stop then
       error(source.CONTRADICTORY, 0)

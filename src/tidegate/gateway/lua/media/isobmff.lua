@@ -39,7 +39,7 @@ local function contents(src, type, is_picture)
   local movie, picture, has_movie = movies.new(), nil, false
   local pos = 0
   while pos + 8 <= src.total do
-    boxes.spend(state)
+    source.spend(state)
     local ok, name, first, stop = pcall(boxes.at, src, pos, src.total)
     if not ok then
       if picture and name == source.CONTRADICTORY then -- something that is no box behind the picture

@@ -32,7 +32,7 @@ local function boxed(src)
   local state = { budget = boxes.BUDGET }
   local pos, best = 0, nil
   while pos + 8 <= src.total do
-    boxes.spend(state)
+    source.spend(state)
     local name, first, stop = boxes.at(src, pos, src.total)
     local width, height
     if name == "jp2h" then

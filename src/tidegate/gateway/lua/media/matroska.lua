@@ -150,7 +150,7 @@ end
 local function read_cluster(src, pos, stop, facts, state)
   local time, last = 0, stop and math.min(stop, src.total) or src.total
   while pos < last do
-    ebml.spend(state)
+    source.spend(state)
     local ok, id, first, size = pcall(ebml.element, src, pos)
     if not ok then
       if id == source.TRUNCATED then
@@ -223,7 +223,7 @@ local READERS = {
 local function read_all(src, facts, state)
   local pos, inside = 0, 0 -- where the segment ends that is being read
   while pos < src.total do
-    ebml.spend(state)
+    source.spend(state)
     local ok, id, first, size = pcall(ebml.element, src, pos)
     local behind = pos >= inside
     if not ok or not TOP[id] and (behind or not FILLING[id]) then

@@ -15,6 +15,14 @@ source.WHOLE = { code = "whole" }
 source.CONTRADICTORY = { code = "media_contradictory" }
 source.COMPLEX = { code = "media_too_complex" }
 
+--- Spends one of the boxes or elements that a file may have (`state.budget` are left).
+function source.spend(state)
+  state.budget = state.budget - 1
+  if state.budget < 0 then
+    error(source.COMPLEX, 0)
+  end
+end
+
 local Source = {}
 Source.__index = Source
 
