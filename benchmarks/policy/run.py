@@ -201,6 +201,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--again", default="", help="policies to play anew although their cells are kept")
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error(f"--seeds {args.seeds}: at least one is played")
     if args.quick:
         args.startups = "120" if args.startups == parser.get_default("startups") else args.startups
         args.policies = f"{OURS},hpa" if args.policies == parser.get_default("policies") else args.policies
