@@ -80,8 +80,7 @@ def test_a_comparison_plays_the_same_requests_under_every_policy(manifest):
     told = json.loads(asked(manifest, "--compare", "all", "--json").stdout)
     names = [run["policy"] for run in told["compare"]]
     assert names == ["static", "hpa", "hpa-demand", "kpa", "cron-hpa", "rayserve", "skyserve", "clairvoyant"]
-    requests = {run["pools"][-1]["requests"] for run in (told, *told["compare"])}
-    assert max(requests) - min(requests) <= 30, "cut into ticks differently, at the edges"
+    assert len({run["pools"][-1]["requests"] for run in (told, *told["compare"])}) == 1
 
 
 def test_the_bound_keeps_the_promise_also_where_start_up_times_vary(tmp_path):
@@ -156,11 +155,27 @@ def test_strict_fails_when_the_promise_is_broken(manifest):
     ("words", "says"),
     [
         (["--trace", "nowhere.csv"], "no such file, and no shape"),
-        (["--service-time", "fast"], "expected a duration"),
+        (["--service-time", "fast"], "--service-time fast: expected MEAN[,CV] such as 800ms,0.5, or a file"),
+        (["--service-time", "0.8,-1"], "CV is -1, expected a number from 0"),
+        (["--service-time", "0.8,nan"], "CV is nan, expected a number from 0"),
+        (["--service-time", "0"], "a mean above 0"),
+        (["--service-time", "400d"], "Check the unit (seconds)"),
+        (["--startup", "soon"], "--startup soon: expected MEAN[,CV]"),
+        (["--patience", "0"], "--patience is 0; give a time above 0"),
+        (["--tick", "often"], "--tick: got"),
+        (["--measure-from", "late"], "--measure-from: got"),
+        (["--trace", "constant"], "ocr has a trace already"),
+        (["--share", "ocr/default=50%"], "get 0.5 of its requests together; that must be 1"),
+        (["--share", "ocr/default=60%", "--share", "ocr/large=60%"], "get 1.2 of its requests"),
+        (["--baseline", "nowhere.yaml"], "and no such file; there are static, static-mean, hpa"),
+        (["--html", "nowhere/run.html"], "there is no folder nowhere"),
+        (["--html", "."], "is a folder"),
+        (["--scale", "1000000"], "smaller scale"),
+        (["--from", "2026-99-01"], "expected a duration such as"),
         (["--service-time", "0.8,much"], "MEAN[,CV]"),
         (["--startup", "60s,x"], "MEAN[,CV]"),
         (["--share", "ocr/huge=10%"], "pools are ocr/large, ocr/default"),
-        (["--compare", "vpa"], "no baseline 'vpa'"),
+        (["--compare", "vpa"], "no policy 'vpa' to compare with; there are static"),
         (["--measure-from", "20m"], "the run ends before that"),
         (["--from", "30m"], "nothing lies between"),
     ],
@@ -189,3 +204,100 @@ def test_of_several_services_each_trace_names_its_own(tmp_path):
         ).stdout
     )
     assert [p["requests"] > 0 for p in told["pools"] if p["pool"] == "default"] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["--service-time", "--faults"])
+def test_a_file_that_is_no_text_is_refused(manifest, tmp_path, name):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff")
+    told = asked(manifest, name, str(path))
+    assert told.exit_code in (1, 2)
+    assert str(path) in told.stderr
+
+
+def test_what_counts_does_not_depend_on_how_often_it_is_decided(manifest):
+    """The first minutes are left out to the second, also where nothing would be decided before the end."""
+    shape = ("-f", manifest, "--trace", "constant:mean=6,length=20m", "--service-time", "0.8", "--json")
+    runs = [json.loads(simulate(*shape, "--tick", tick).stdout) for tick in ("1s", "7s", "10h")]
+    assert len({run["pools"][-1]["requests"] for run in runs}) == 1
+    assert runs[0]["pools"][-1]["requests"] == pytest.approx(6 * 0.95 * 1200, rel=0.05)
+
+
+def test_policies_named_twice_are_played_once(manifest):
+    told = json.loads(asked(manifest, "--compare", "hpa,static:2,hpa", "--json").stdout)
+    assert [run["policy"] for run in told["compare"]] == ["hpa", "static:2"]
+
+
+def csv(path, start: str, rates: list[int]) -> str:
+    rows = "".join(f"{60 * i},{60 * rate}\n" for i, rate in enumerate(rates))
+    path.write_text(f"# start={start}\nseconds,requests\n{rows}")
+    return str(path)
+
+
+@pytest.fixture
+def both(tmp_path):
+    path = tmp_path / "both.yaml"
+    path.write_text(MANIFEST + SPEECH + CLUSTER)
+    return ("-f", str(path), "--service-time", "0.1", "--json", "--measure-from", "0")
+
+
+def requests_of(told) -> dict[str, int]:
+    return {p["service"]: p["requests"] for p in json.loads(told.stdout)["pools"] if p["pool"] == "default"}
+
+
+def test_traces_of_several_services_are_put_on_one_clock(both, tmp_path):
+    ocr = csv(tmp_path / "ocr.csv", "2026-10-05T08:00:00Z", [20] * 10 + [2] * 10)
+    speech = csv(tmp_path / "speech.csv", "2026-10-05T08:10:00Z", [20] * 10 + [2] * 10)
+    told = simulate(*both, "--trace", f"ocr={ocr}", "--trace", f"speech={speech}")
+    assert "from 2026-10-05 08:10:00 UTC to 2026-10-05 08:20:00 UTC (10 min), which each of them covers" in told.stderr
+    assert requests_of(told) == pytest.approx({"ocr": 1200, "speech": 12000}, rel=0.1)
+
+
+def test_traces_that_do_not_overlap_are_played_from_their_beginnings_and_that_is_said(both, tmp_path):
+    ocr = csv(tmp_path / "ocr.csv", "2026-10-05T08:00:00Z", [20] * 10)
+    speech = csv(tmp_path / "speech.csv", "2014-10-05T08:10:00Z", [10] * 5)
+    told = simulate(*both, "--trace", f"ocr={ocr}", "--trace", f"speech={speech}")
+    assert "ocr at 2026-10-05 08:00:00 UTC, speech at 2014-10-05 08:10:00 UTC" in told.stderr
+    assert "speech: its trace ends after 5 min, the run after 10 min" in told.stderr
+    assert requests_of(told) == pytest.approx({"ocr": 12000, "speech": 3000}, rel=0.1)
+
+
+def test_a_shape_beside_a_log_has_the_logs_time_of_day(both, tmp_path):
+    page = tmp_path / "run.html"
+    ocr = csv(tmp_path / "ocr.csv", "2026-10-05T08:00:00Z", [20] * 10)
+    told = simulate(*both, "--trace", f"ocr={ocr}", "--trace", "speech=constant:length=10m", "--html", str(page))
+    assert told.exit_code == 0, told.stderr
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text())[1])
+    assert {p["at"][0] for p in data["pools"]} == {1791187200.0}
+
+
+def test_a_part_of_a_trace_is_named_by_its_dates(manifest, tmp_path):
+    path = csv(tmp_path / "day.csv", "2026-10-05T08:00:00Z", [1] * 10 + [20] * 10 + [1] * 10)
+    words = ("-f", manifest, "--service-time", "0.1", "--measure-from", "0", "--json", "--trace", path)
+    told = simulate(*words, "--from", "2026-10-05T10:10:00+02:00", "--until", "2026-10-05T08:20")
+    assert requests_of(told)["ocr"] == pytest.approx(12000, rel=0.1)
+
+
+def test_how_a_log_was_understood_is_a_warning(manifest, tmp_path):
+    path = tmp_path / "haproxy.log"
+    line = "x [05/Oct/2026:08:{:02d}:04.655] in ocr/r1 10/0/30/69/109 200 2750 - - ---- 1/1 0/0\n"
+    path.write_text("".join(line.format(i) for i in range(10)) + "Server ocr/r1 is DOWN\n")
+    told = simulate("-f", manifest, "--service-time", "0.1", "--trace", str(path))
+    assert "ocr: haproxy.log: 1 of 11 lines are no requests" in told.stderr
+    assert "no time zone and are taken for UTC" in told.stderr
+
+
+def test_a_trace_comes_through_a_pipe_also_where_two_manifests_are_compared(manifest, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(MANIFEST + CLUSTER)
+    words = ["-f", manifest, "--service-time", "0.1", "--trace", "-", "--baseline", str(other), "--json"]
+    told = CliRunner().invoke(build_app(), ["simulate", *words], input="0,600\n60,600\n120,600\n")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["compare"][0]["success"] == 1.0
+
+
+def test_a_promise_with_many_nines_is_told_with_them(tmp_path):
+    path = tmp_path / "ocr.yaml"
+    path.write_text(MANIFEST.replace("success: 99%", "success: 99.99999%") + CLUSTER)
+    out = simulate("-f", str(path), "--trace", "constant:length=2m", "--service-time", "0.8").stderr
+    assert re.search(r"0\.00\d\d+% of the requests take longer.* can keep 99\.99999\d?%", out)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+import lzma
+import re
 
 import pytest
 
@@ -52,16 +56,20 @@ def test_gaps_are_marked_and_joined_by_a_line(tmp_path):
     ("text", "says"),
     [
         pytest.param("# nothing\nseconds,requests\n", "is empty", id="empty"),
-        pytest.param("0,1\n20,1\n10,1\n", "row 3 is at second 10", id="unsorted"),
+        pytest.param("0,1\n20,1\n10,1\n", "line 3 is at second 10", id="unsorted"),
         pytest.param("0,1\n10,1\n10,1\n", "every bin once", id="twice"),
-        pytest.param("0,1\n10,-4\n", "row 2 has -4", id="negative"),
+        pytest.param("0,1\n10,-4\n", "line 2 has -4", id="negative"),
         pytest.param("0,1\n10,nan\n", "finite number", id="not a number"),
         pytest.param("0,1\n10,x\n", "line 2", id="not a row"),
         pytest.param("hello world\nfoo\n", "line 2 is 'foo'", id="no rows at all"),
         pytest.param("0,0\n10,0\n", "nothing to simulate", id="all zero"),
         pytest.param("# bin_seconds=10\n0,1\n10,1\n500,1\n", "no rows", id="mostly gaps"),
         pytest.param("0,1\n1,90000000000\n", "Check the unit", id="absurd"),
-        pytest.param("# start=2024-99-01\n0,1\n", "2024-05-01", id="start"),
+        pytest.param("# start=2024-99-01\n0,1\n", "line 1.*2024-05-01", id="start"),
+        pytest.param("# bin_seconds=1.2.3\n0,1\n", "line 1.*bin_seconds=60", id="bin"),
+        pytest.param("# bin_seconds=0\n0,1\n", "must be above 0", id="no bin"),
+        pytest.param("0,1\n10,1\n1e300,1\n", "stray rows", id="far away"),
+        pytest.param("seconds,requests\n\n0,1\n10,1\nx,1\n", "line 5 is 'x,1'", id="line of the file"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path, text, says):
@@ -135,10 +143,9 @@ def test_a_shape_with_a_bad_key_or_value_is_refused(what, says):
         pytest.param(b"0,1\n10,1\n20,1\n1e12,1\n", "t.csv", "stray rows", id="a stray row far away"),
         pytest.param(b"1704067200000,1\n1704067260000,2\n", "t.csv", "milliseconds", id="milliseconds"),
         pytest.param(b"0,1\ninf,1\n", "t.csv", "finite number", id="infinite time"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "t.csv", "cannot be read as text", id="a picture"),
-        pytest.param(b"0,1\n10,2\n", "t.csv.gz", "cannot be read as text", id="not gzip"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "t.csv", "is no text", id="a picture"),
         pytest.param(gzip.compress(b"0,1\n10,2\n" * 1000)[:40], "t.csv.gz", "cannot be read as text", id="cut gzip"),
-        pytest.param(b'{"status": "success", "da', "t.json", "whole answer", id="cut JSON"),
+        pytest.param(b'{"status": "success", "da', "t.json", "neither the answer.*Save what", id="cut JSON"),
         pytest.param(b'{"status":"error","error":"parse error"}', "t.json", "parse error", id="refused query"),
         pytest.param(b'{"data":{"resultType":"matrix","result":[]}}', "t.json", "no series", id="no series"),
         pytest.param(b"[1, 2, 3]", "t.json", "query_range", id="other JSON"),
@@ -176,3 +183,148 @@ def test_a_stray_line_from_long_ago_is_told(tmp_path):
     stray = NGINX.format(i=1, s=1).replace("/2025", "/1901")
     with pytest.raises(TraceError, match="days apart"):
         read(write(tmp_path, NGINX.format(i=1, s=1) * 5 + stray, "a.log"))
+
+
+START = 1759651200.0  # 2025-10-05T08:00:00Z
+
+
+def seconds_after(text: str, seconds: float) -> str:
+    """The first instant of a line, so much later."""
+    return re.sub(r"(:\d\d):05", rf"\1:{5 + seconds:02.0f}", text, count=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "zone"),
+    [
+        pytest.param('2001:db8::1 - - [05/Oct/2025:08:00:05 +0000] "GET / HTTP/2.0" 200 5 "-" "-"', "", id="IPv6"),
+        pytest.param(
+            'a.example:443 10.0.0.1 - - [05/Oct/2025:08:00:05 +0000] "GET / HTTP/1.1" 200 5', "", id="host first"
+        ),
+        pytest.param('"203.0.113.7, 10.1.1.1" - john doe [05/Oct/2025:16:00:05 +0800] "GET /" 200', "", id="spaces"),
+        pytest.param('10.0.0.1 - - [05/Oct/2025:13:30:05 +0530] "GET / HTTP/1.1" 200 5 0.412', "", id="half an hour"),
+        pytest.param('10.0.0.1 - - [2025-10-05T08:00:05+00:00] "GET / HTTP/1.1" 200 5', "", id="nginx, ISO"),
+        pytest.param('10.0.0.1 [2025-10-05 08:00:05] "GET / HTTP/1.1" 200 5', "UTC", id="ISO without a zone"),
+        pytest.param(
+            '2025-10-05T08:00:01Z stdout F [2025-10-05T08:00:05.310Z] "GET / HTTP/2" 204 - 1', "", id="in a pod"
+        ),
+        pytest.param('{"level":"info","ts":"2025-10-05T08:00:05Z","status":200}', "", id="JSON, ISO"),
+        pytest.param('{"time_local": "05/Oct/2025:08:00:05 +0000", "request_time": 0.4}', "", id="JSON, nginx"),
+        pytest.param(
+            'https 2025-10-05T08:00:05.1Z app/lb/5 1.2.3.4:1 - 0.1 200 "GET https://a:443/ HTTP/1.1"', "", id="AWS"
+        ),
+    ],
+)
+def test_logs_are_read_as_people_change_them(tmp_path, line, zone):
+    lines = [seconds_after(line, i) for i in (0, 0, 1, 2, 30)]
+    trace = read(write(tmp_path, "\r\n".join(lines) + "\r\n", "access.log"))
+    assert (trace.start, trace.bin_s, trace.rates) == (START, 10.0, (0.4, 0.0, 0.0, 0.1))
+    assert [zone in note for note in trace.notes] == ([True] if zone else [])
+
+
+@pytest.mark.parametrize(("first", "step"), [("1759651205.25", 1), ("1759651205250", 1000)], ids=["seconds", "ms"])
+def test_instants_in_json_may_be_numbers(tmp_path, first, step):
+    lines = [f'{{"status": 200, "msec": {float(first) + i * step}}}' for i in (0, 0, 1, 2, 30)]
+    trace = read(write(tmp_path, "\n".join(lines), "access.log"))
+    assert (trace.start, trace.rates) == (START, (0.4, 0.0, 0.0, 0.1))
+
+
+def test_haproxys_local_times_and_passed_over_lines_are_told(tmp_path):
+    lines = [HAPROXY.format(s=i) for i in range(5)] + ["haproxy[1]: Server ocr/r1 is DOWN\n"]
+    trace = read(write(tmp_path, "".join(lines), "h.log"))
+    assert [n.split(": ", 1)[1] for n in trace.notes] == [
+        "1 of 6 lines are no requests in HAProxy form and were passed over.",
+        "its times (06/Feb/2025:12:14:04.655) have no time zone and are taken for UTC.",
+    ]
+
+
+def test_odd_bytes_of_a_client_do_not_spoil_a_log(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_bytes(b"".join(NGINX.format(i=i, s=i).encode().replace(b"/ocr", b"/\xe9") for i in range(3)))
+    assert round(sum(read(str(path)).rates) * 10) == 3
+
+
+def test_a_line_with_an_impossible_time_is_named(tmp_path):
+    lines = [NGINX.format(i=i, s=i) for i in range(3)]
+    lines[2] = lines[2].replace("10/Oct", "32/Oct")
+    with pytest.raises(TraceError, match=r"a\.log: line 3: '32/Oct"):
+        read(write(tmp_path, "".join(lines), "a.log"))
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        pytest.param("time;requests\n0;600\n60;1200\n", None, id="semicolons"),
+        pytest.param("time\trequests\n0\t600\n60\t1200\n", None, id="tabs"),
+        pytest.param("time,requests\n2025-10-05T10:00:00+02:00,600\n2025-10-05T10:01:00+02:00,1200\n", START, id="ISO"),
+        pytest.param("time,requests\n2025-10-05 08:00:00,600\n2025-10-05 08:01,1200\n", START, id="dates"),
+    ],
+)
+def test_csv_as_spreadsheets_write_it(tmp_path, text, starts):
+    trace = read(write(tmp_path, text))
+    assert (trace.bin_s, trace.rates, trace.start) == (60.0, (10.0, 20.0), starts)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_files_are_known_by_their_first_bytes_and_not_by_their_names(tmp_path, encoding, pack):
+    path = tmp_path / "trace.data"
+    path.write_bytes(pack("seconds,requests\r\n0,600\r\n60,1200\r\n".encode(encoding)))
+    assert read(str(path)).rates == (10.0, 20.0)
+
+
+def test_a_trace_comes_through_a_pipe(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"0,600\n60,1200\n")))
+    assert read("-").rates == (10.0, 20.0)
+
+
+def test_a_trace_is_not_scaled_beyond_reason():
+    with pytest.raises(TraceError, match="smaller scale"):
+        read("constant:mean=5").scaled(1e9)
+
+
+# -- Prometheus ----------------------------------------------------------------------------------------------------
+
+
+def answer(*series: list[tuple[float, float | str]], **labels: str) -> str:
+    result = [{"metric": labels, "values": [[at, str(v)] for at, v in one]} for one in series]
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+
+def test_a_hole_in_one_series_is_bridged_and_told(tmp_path):
+    whole = [(START + 60 * i, 2.0) for i in range(5)]
+    holed = [(START, 1.0), (START + 60, "NaN"), (START + 180, 4.0), (START + 240, 4.0)]
+    trace = read(write(tmp_path, answer(whole, holed), "p.json"))
+    assert trace.rates == pytest.approx((3.0, 4.0, 5.0, 6.0, 6.0))
+    assert trace.notes == ("p.json: 2 values missing within single series were filled by straight lines.",)
+
+
+def test_a_series_that_came_late_or_went_early_adds_nothing_there(tmp_path):
+    whole = [(START + 60 * i, 2.0) for i in range(4)]
+    trace = read(write(tmp_path, answer(whole, whole[:1], whole[3:]), "p.json"))
+    assert trace.rates == (4.0, 2.0, 2.0, 4.0)
+
+
+def test_series_that_are_out_of_step_are_added_up_all_the_same(tmp_path):
+    late = [(START + 15 * i + 7, 4.0) for i in range(10)]
+    trace = read(write(tmp_path, answer([(START + 15 * i, 4.0) for i in range(10)], late), "p.json"))
+    assert (trace.bin_s, trace.mean_rps) == (15.0, 8.0)
+
+
+def test_a_hole_in_all_series_is_a_gap(tmp_path):
+    values = [(START + 60 * i, 2.0) for i in range(10) if i not in (3, 4)]
+    trace = read(write(tmp_path, answer(values, values), "p.json"))
+    assert (trace.rates, trace.gaps) == ((4.0,) * 10, ((180.0, 300.0),))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(answer([(START, 5)], __name__="http_requests_total"), r"rate\(http_requests_total", id="counter"),
+        pytest.param(answer([(START, "NaN")]), "every value is NaN", id="all NaN"),
+        pytest.param(answer([(START, 1), (START, 2), (START + 60, 3)]), "two values", id="twice"),
+        pytest.param(answer([(START, -3), (START + 60, 3)]), "row 1 has -180", id="negative"),
+    ],
+)
+def test_answers_that_are_no_rates_are_refused(tmp_path, text, says):
+    with pytest.raises(TraceError, match=says):
+        read(write(tmp_path, text, "p.json"))

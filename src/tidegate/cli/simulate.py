@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tidegate.base.errors import TidegateError
+from tidegate.base.errors import TidegateError, UnitError
 from tidegate.base.units import format_seconds, parse_ratio
-from tidegate.cli.loads import cut, is_number, seconds
-from tidegate.sim import baselines, clairvoyant, engine, faults, trace_files
+from tidegate.cli.loads import aligned, cut, is_number, seconds
+from tidegate.sim import baselines, clairvoyant, engine, faults, shapes, trace_files
 from tidegate.sim.page import Run
 from tidegate.sim.requests import Requests, ServiceTime
 from tidegate.sim.scenario import Scenario, Startup
@@ -31,6 +33,10 @@ FINE_UP_TO_S = 2 * 86400.0
 FINEST_S, FINEST_LONG_S = 2.0, 5.0  # the KPA looks every 2 s; a week of that would take many minutes
 BOUND_SPENDS = 0.85  # of the allowed losses in the harness in which the bound is searched
 LEAD_SHARE, LEAD_S = 0.05, 1800.0  # not counted at the beginning, unless told otherwise
+LONGEST_WORK_S = 86400.0  # more for a request is another unit, or another column
+MOST_CV = 100.0
+
+Read = Callable[[str], Trace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,9 @@ class CannotSimulate(TidegateError):
 # -- putting it together -------------------------------------------------------------------------------------------
 
 
-def scenario(asked: Asked, files: Sequence[str], repeat: str) -> tuple[Scenario, tuple[str, ...]]:
+def scenario(
+    asked: Asked, files: Sequence[str], repeat: str, read: Read = trace_files.read
+) -> tuple[Scenario, tuple[str, ...]]:
     """The run that was asked for, and sentences on what was assumed.
 
     Raises:
@@ -69,7 +77,7 @@ def scenario(asked: Asked, files: Sequence[str], repeat: str) -> tuple[Scenario,
     loaded = load(files)
     specs = loaded.specs
     keys = [p.key for p in specs.pools]
-    loads = _loads(asked, specs)
+    loads, told = _loads(asked, specs, read)
     work, notes = _work(asked, specs, loads)
     made = Scenario(
         specs=specs,
@@ -77,18 +85,31 @@ def scenario(asked: Asked, files: Sequence[str], repeat: str) -> tuple[Scenario,
         work=work,
         startup=_startup(asked.startup),
         faults=faults.read(asked.faults) if asked.faults else (),
-        patience_s=seconds(asked.patience) if asked.patience else None,
+        patience_s=_above_0(asked.patience, "--patience"),
         seed=asked.seed,
         cold=asked.cold,
-        tick_s=seconds(asked.tick) if asked.tick else None,
+        tick_s=_above_0(asked.tick, "--tick"),
         repeat=repeat,
     )
     lead_s = min(LEAD_S, LEAD_SHARE * made.length_s)
-    made = replace(made, measure_from_s=lead_s if asked.measure_from is None else seconds(asked.measure_from))
-    if made.measure_from_s >= made.length_s:
-        raise CannotSimulate(f"--measure-from is {asked.measure_from}, but the run ends before that. Give less.")
+    made = replace(made, measure_from_s=_measure_from_s(asked.measure_from, lead_s, made.length_s))
     _check_faults(made, {c.name for c in specs.clusters}, {k.service for k in keys})
-    return made, notes
+    return made, (*told, *notes)
+
+
+def _above_0(text: str | None, option: str) -> float | None:
+    if text is None:
+        return None
+    if (value := seconds(text, option)) <= 0:
+        raise CannotSimulate(f"{option} is {text}; give a time above 0.")
+    return value
+
+
+def _measure_from_s(text: str | None, usual_s: float, length_s: float) -> float:
+    value = usual_s if text is None else seconds(text, "--measure-from")
+    if value >= length_s:
+        raise CannotSimulate(f"--measure-from is {text}, but the run ends before that. Give less.")
+    return value
 
 
 def _check_faults(made: Scenario, clusters: set[str], services: set[str]) -> None:
@@ -99,27 +120,62 @@ def _check_faults(made: Scenario, clusters: set[str], services: set[str]) -> Non
                 raise CannotSimulate(f"--faults: no {kind} {name!r}; there are {', '.join(sorted(known))}.")
 
 
-def _loads(asked: Asked, specs: Specs) -> dict[PoolKey, Trace]:
-    services = [s.name for s in specs.services]
+def _loads(asked: Asked, specs: Specs, read: Read) -> tuple[dict[PoolKey, Trace], tuple[str, ...]]:
+    named, notes = aligned(_traces(asked, [s.name for s in specs.services], read))
+    named = {service: cut(trace, asked.begin, asked.until, asked.scale) for service, trace in named.items()}
+    longest_s = max(t.length_s for t in named.values())
+    for service, trace in named.items():
+        notes += tuple(f"{service}: {note}" for note in trace.notes)
+        if trace.length_s < longest_s - trace.bin_s:
+            notes += (
+                f"{service}: its trace ends after {format_seconds(trace.length_s)}, the run after "
+                f"{format_seconds(longest_s)}; from then on nobody asks for it.",
+            )
+    shares = _shares(asked.shares, specs)
+    loads: dict[PoolKey, Trace] = {}
+    for pool in specs.pools:
+        trace_of = named.get(pool.key.service)
+        if trace_of is not None and (part := shares[pool.key]) > 0:
+            loads[pool.key] = trace_of.scaled(part) if part != 1 else trace_of
+    return loads, notes
+
+
+def _traces(asked: Asked, services: Sequence[str], read: Read) -> dict[str, Trace]:
+    """By service; shapes have the time of day of the logs beside them."""
     named: dict[str, Trace] = {}
+    made_up: set[str] = set()
     for text in asked.traces:
         service, what = _named(text, services)
         if service is None and len(services) > 1:
             raise CannotSimulate(f"--trace {text}: which service? There are {', '.join(services)}: SERVICE=FILE.")
-        named[service or services[0]] = cut(trace_files.read(what), asked.begin, asked.until, asked.scale)
+        service = service or services[0]
+        trace = read(what)
+        if service in named:
+            raise CannotSimulate(f"--trace {text}: {service} has a trace already. Add them up in one file.")
+        named[service] = trace
+        if shapes.is_shape(what):
+            made_up.add(service)
     if not named:
         raise CannotSimulate("no --trace. Give a file, or a shape such as --trace sine:mean=20,length=1d.")
-    shares = dict(_share(text, specs) for text in asked.shares)
-    loads: dict[PoolKey, Trace] = {}
-    for pool in specs.pools:
-        trace = named.get(pool.key.service)
-        if trace is None:
-            continue
-        taken = sum(v for k, v in shares.items() if k.service == pool.key.service and k.pool != DEFAULT_POOL)
-        part = shares.get(pool.key, max(0.0, 1 - taken) if pool.key.pool == DEFAULT_POOL else 0.0)
-        if part > 0:
-            loads[pool.key] = trace.scaled(part) if part != 1 else trace
-    return loads
+    if any(t.start is not None for service, t in named.items() if service not in made_up):
+        named |= {service: replace(named[service], start=None) for service in made_up}
+    return named
+
+
+def _shares(given: Sequence[str], specs: Specs) -> dict[PoolKey, float]:
+    """Of the requests of its service, by pool; the default pool has what the others leave."""
+    told = dict(_share(text, specs) for text in given)
+    shares = dict.fromkeys((p.key for p in specs.pools), 0.0) | told
+    for service in {k.service for k in shares}:
+        taken = math.fsum(v for k, v in told.items() if k.service == service)
+        default = PoolKey(service, DEFAULT_POOL)
+        if taken > 1 + 1e-9 or (default in told and taken < 1 - 1e-9):
+            raise CannotSimulate(
+                f"--share: the pools of {service} get {taken:.4g} of its requests together; that must be 1. "
+                f"Leave {default} out, it gets the rest."
+            )
+        shares[default] = told.get(default, max(0.0, 1 - taken))
+    return shares
 
 
 def _named(text: str, names: Sequence[str]) -> tuple[str | None, str]:
@@ -165,30 +221,49 @@ def service_time(text: str) -> ServiceTime:
     """
     path = Path(text)
     if path.is_file():
-        return _measured(path)
-    mean, _, cv = text.partition(",")
-    made = ServiceTime(seconds(mean), float(cv) if is_number(cv) else DEFAULT_CV)
-    if made.mean_s <= 0 or (cv and not is_number(cv)):
-        raise CannotSimulate(f"--service-time {text}: expected MEAN[,CV] such as 800ms,0.5, or a file of seconds.")
+        made = _measured(path)
+    else:
+        made = ServiceTime(*_mean_and_cv(text, DEFAULT_CV, "--service-time", "800ms,0.5, or a file of seconds"))
+    if made.mean_s <= 0:
+        raise CannotSimulate(f"--service-time {text}: a request takes some time; give a mean above 0.")
+    if made.mean_s > LONGEST_WORK_S:
+        raise CannotSimulate(
+            f"--service-time {text}: a mean of {format_seconds(made.mean_s)} a request. Check the unit (seconds)"
+            + (" and the column (the first with a number counts)." if path.is_file() else ".")
+        )
     return made
+
+
+def _mean_and_cv(text: str, usual_cv: float, option: str, example: str) -> tuple[float, float]:
+    mean, _, cv = text.partition(",")
+    try:
+        mean_s = seconds(mean)
+    except UnitError:
+        raise CannotSimulate(f"{option} {text}: expected MEAN[,CV] such as {example}.") from None
+    if cv and not (is_number(cv) and 0 <= float(cv) <= MOST_CV):
+        raise CannotSimulate(
+            f"{option} {text}: CV is {cv}, expected a number from 0 to {MOST_CV:g} in MEAN[,CV]: the standard "
+            "deviation over the mean."
+        )
+    return mean_s, float(cv) if cv else usual_cv
 
 
 def _measured(path: Path) -> ServiceTime:
     """Seconds, one a line; a header and comments are skipped, of several columns the first that is a number counts."""
-    lines = path.read_text().splitlines()
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotSimulate(f"--service-time {path}: cannot be read as text ({error}).") from None
     rows = [line.split(",") for line in lines if line.strip() and not line.startswith("#")]
     seconds = [next((float(c) for c in row if is_number(c)), None) for row in rows]
     known = [s for s in seconds if s is not None]
-    if not known or min(known) < 0:
-        raise CannotSimulate(f"--service-time {path}: holds no seconds >= 0, one a line.")
+    if not known or not all(0 <= s < math.inf for s in known):
+        raise CannotSimulate(f"--service-time {path}: expected finite seconds >= 0, one a line.")
     return ServiceTime.empirical(known)
 
 
 def _startup(text: str) -> Startup:
-    mean, _, cv = text.partition(",")
-    if cv and not is_number(cv):
-        raise CannotSimulate(f"--startup {text}: expected MEAN[,CV] such as 120s,0.2.")
-    return Startup(seconds(mean), float(cv) if cv else 0.2)
+    return Startup(*_mean_and_cv(text, Startup().cv, "--startup", "120s,0.2"))
 
 
 # -- playing it ----------------------------------------------------------------------------------------------------
@@ -196,11 +271,13 @@ def _startup(text: str) -> Startup:
 
 def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: str) -> list[Run]:
     """Every run that was asked for, the one that it is about first."""
-    made, notes = scenario(asked, asked.files, repeat)
     names = _compared(compare)
+    _check_names(baseline, names)
+    read = functools.cache(trace_files.read)  # what comes through a pipe can be read only once
+    made, notes = scenario(asked, asked.files, repeat, read)
     jobs: list[tuple[str, str, Scenario, str | None]] = [(OURS, "the policy that runs live", made, None)]
     if baseline is not None and Path(baseline).exists():
-        other = scenario(asked, [baseline], repeat)[0]
+        other = scenario(asked, [baseline], repeat, read)[0]
         jobs.append((Path(baseline).stem, "Tidegate with these manifests", other, None))
     elif baseline is not None and not names:
         jobs = [(baseline, baselines.title(baseline), made, baseline)]
@@ -220,7 +297,18 @@ def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: st
 def _compared(compare: str | None) -> tuple[str, ...]:
     if compare is None:
         return ()
-    return COMPARED if compare == "all" else tuple(filter(None, (n.strip() for n in compare.split(","))))
+    names = [n.strip() for n in compare.split(",")]
+    asked = [one for n in names if n for one in (COMPARED if n == "all" else (n,))]
+    return tuple(dict.fromkeys(asked))
+
+
+def _check_names(baseline: str | None, compared: Sequence[str]) -> None:
+    """Before anything is played."""
+    for name in (*compared, *([baseline] if baseline is not None and not Path(baseline).exists() else [])):
+        if name not in (OURS, CLAIRVOYANT) and not baselines.is_name(name):
+            known = ", ".join((*baselines.NAMES, CLAIRVOYANT))
+            file = ", and no such file" if name == baseline else ""
+            raise CannotSimulate(f"no policy {name!r} to compare with{file}; there are {known} and static:N.")
 
 
 def _title(name: str) -> str:

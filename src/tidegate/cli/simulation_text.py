@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,6 +96,20 @@ def as_json(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
         body["compare"] = [{"policy": r.name} | r.result.numbers() for r in runs[1:]]
     return json.dumps(body)
+
+
+def check_page(path: Path) -> None:
+    """Whether the page can be written, before minutes of playing.
+
+    Raises:
+        CannotSimulate: it cannot.
+    """
+    if path.is_dir():
+        raise CannotSimulate(f"--html {path}: is a folder. Give the name of a file.")
+    if not path.parent.is_dir():
+        raise CannotSimulate(f"--html {path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise CannotSimulate(f"--html {path}: may not be written.")
 
 
 def write_page(path: Path, runs: Sequence[Run], asked: Asked) -> None:

@@ -103,9 +103,11 @@ def read(path: Path) -> tuple[Fault, ...]:
         SpecError: with every entry that cannot be read.
     """
     try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise SpecError((f"{path}: cannot be read: {error}",)) from error
+        data = yaml.safe_load(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise SpecError((f"{path}: cannot be read: {error.strerror}. Give a YAML list of faults.",)) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpecError((f"{path}: is no YAML: {error}",)) from error
     if not isinstance(data, list):
         raise SpecError((f"{path}: expected a list of faults such as `- {{at: 2h, crash: {{count: 2}}}}`",))
     return parsed(data, str(path))

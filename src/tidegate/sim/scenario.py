@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.base.units import format_seconds
+from tidegate.base.wording import counted
 from tidegate.sim.faults import Fault
 from tidegate.sim.requests import ServiceTime
 from tidegate.sim.single import Scale
@@ -84,9 +86,10 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
         late = share_longer(work, spec.promise.within)
         if late > 1 - spec.promise.success:
             found.append(
-                f"{spec.key}: {late:.2%} of the requests take longer than {spec.promise.within:g} s by themselves, so "
-                f"no number of replicas can keep {spec.promise.success:.2%}. Raise promise.within above "
-                f"{quantile_s(work, spec.promise.success):.3g} s, lower promise.success, or make the service faster."
+                f"{spec.key}: {_percent(late)} of the requests take longer than {spec.promise.within:g} s by "
+                f"themselves, so no number of replicas can keep {_percent(spec.promise.success)}. Raise "
+                f"promise.within above {quantile_s(work, spec.promise.success):.3g} s, lower promise.success, or "
+                "make the service faster."
             )
         needed = math.ceil(trace.peak_rps * work.mean_s / spec.concurrency)
         if needed > spec.scaling.maxReplicas:
@@ -98,9 +101,17 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
         if trace.gaps:
             length = math.fsum(b - a for a, b in trace.gaps)
             found.append(
-                f"{key}: {len(trace.gaps)} gaps of {length:.0f} s in all in {trace.name} were filled by straight lines."
+                f"{key}: {counted(len(trace.gaps), 'gap')} of {format_seconds(length)} in all in {trace.name} "
+                "filled by straight lines."
             )
     return tuple(found)
+
+
+def _percent(share: float) -> str:
+    """With as many digits as tell it from nothing and from everything, at least two behind the point."""
+    rest = min(share, 1 - share)
+    digits = 2 if rest <= 0 else max(2, min(9, 1 - math.floor(math.log10(rest * 100))))
+    return f"{share * 100:.{digits}f}%"
 
 
 def share_longer(work: ServiceTime, seconds: float) -> float:

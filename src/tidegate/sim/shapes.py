@@ -79,6 +79,13 @@ def is_shape(what: str) -> bool:
     return what.split(":", 1)[0] in _SHAPES
 
 
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def shape(what: str) -> Trace:
     """The trace of a shape.
 
@@ -93,9 +100,15 @@ def shape(what: str) -> Trace:
         if key not in values:
             raise TraceError(f"{what}: no key {key!r}; {name} takes {', '.join(values)}.")
         try:
-            values[key] = parse_seconds(value) if key in _DURATIONS else float(value)
-        except (UnitError, ValueError) as error:
-            raise TraceError(f"{what}: {key}: {error}") from error
+            number = _number(value)
+            if key in _DURATIONS:
+                values[key] = parse_seconds(value if number is None else number)
+            elif number is None:
+                raise UnitError(f"got {value!r}, expected a number")
+            else:
+                values[key] = number
+        except UnitError as error:
+            raise TraceError(f"{what}: {key}: {error}.") from error
         if not 0 <= values[key] < math.inf or (key in _DURATIONS and values[key] == 0):
             raise TraceError(f"{what}: {key} is {value}, expected a finite number above 0.")
     bin_s = 1.0 if values["length"] <= 4 * 3600 else 60.0

@@ -27,7 +27,7 @@ class Trace:
     """Requests per second in consecutive bins of `bin_s` seconds.
 
     `gaps` are the stretches (from, to), in seconds, for which the source has no rows; their rates are the straight
-    line between the neighbours.
+    line between the neighbours. `notes` are sentences on how the source was understood, where that is not plain.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Trace:
     rates: tuple[float, ...]
     start: float | None = None
     gaps: tuple[tuple[float, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def length_s(self) -> float:
@@ -72,6 +73,11 @@ class Trace:
         """The same shape at `factor` times the rate."""
         if not 0 < factor < math.inf:
             raise TraceError(f"{self.name}: cannot be scaled by {factor}; give a finite number above 0.")
+        if self.peak_rps * factor > LARGEST_RPS:
+            raise TraceError(
+                f"{self.name}: scaled by {factor:g} it has {self.peak_rps * factor:.3g} requests/s at its peak, "
+                f"at most {LARGEST_RPS:,.0f} can be used. Give a smaller scale."
+            )
         return replace(self, rates=tuple(rate * factor for rate in self.rates))
 
     def scaled_to_busy(self, replicas: float, slots: int, mean_service_s: float) -> Trace:
@@ -106,48 +112,68 @@ class Trace:
 
 
 def checked(
-    name: str, times: Sequence[float], counts: Sequence[float], bin_s: float | None, start: float | None
+    name: str,
+    times: Sequence[float],
+    counts: Sequence[float],
+    bin_s: float | None,
+    start: float | None,
+    *,
+    lines: Sequence[int] = (),
+    notes: tuple[str, ...] = (),
+    file: str = "",
 ) -> Trace:
     """A trace from the rows of a source; `counts` are requests per bin, `times` the starts of the bins, in order.
+
+    `file` (default: `name`) and `lines`, the line each row stands in, are for messages.
 
     Raises:
         TraceError: nothing in it, out of order, negative, not finite, mostly gaps, or beyond reason.
     """
+    file = file or name
+
+    def row(index: int) -> str:
+        return f"line {lines[index]}" if lines else f"row {index + 1}"
+
     if not times:
-        raise TraceError(f"{name}: the trace is empty. Give a file with at least one row `seconds,requests`.")
+        raise TraceError(f"{file}: the trace is empty. Give a file with at least one row `seconds,requests`.")
     for index, at in enumerate(times):
         if not math.isfinite(at):
-            raise TraceError(f"{name}: row {index + 1} is at second {at}; a time is a finite number.")
-    _in_order(name, times)
+            raise TraceError(f"{file}: {row(index)} is at second {at}; a time is a finite number.")
+    for index, (before, after) in enumerate(itertools.pairwise(times)):
+        if not after > before:
+            raise TraceError(
+                f"{file}: {row(index + 1)} is at second {after:.12g}, {row(index)} at {before:.12g}. "
+                "Sort the rows by time and give every bin once."
+            )
     for index, count in enumerate(counts):
         if not math.isfinite(count) or count < 0:
-            raise TraceError(f"{name}: row {index + 1} has {count} requests; a count is a finite number >= 0.")
+            raise TraceError(f"{file}: {row(index)} has {count:g} requests; a count is a finite number >= 0.")
     steps = sorted(b - a for a, b in itertools.pairwise(times))
     if bin_s is None:
-        bin_s = steps[len(steps) // 2] if steps else 60.0
+        bin_s = steps[(len(steps) - 1) // 2] if steps else 60.0
     if not 0 < bin_s < math.inf:
-        raise TraceError(f"{name}: a bin of {bin_s} seconds; bin_seconds must be above 0.")
+        raise TraceError(f"{file}: a bin of {bin_s:g} seconds; bin_seconds must be above 0.")
     if steps and steps[0] < bin_s * 0.5:
         raise TraceError(
-            f"{name}: bins of {bin_s:g} s, but two rows are {steps[0]:g} s apart. "
+            f"{file}: bins of {bin_s:g} s, but two rows are {steps[0]:g} s apart. "
             "Give every bin once, or correct `# bin_seconds=`."
         )
-    _spans(name, times, bin_s, start)
+    _spans(file, times, bin_s, start)
     rates, gaps = _filled(times, [count / bin_s for count in counts], bin_s)
     missing = math.fsum(b - a for a, b in gaps)
     if missing > LARGEST_GAP_SHARE * bin_s * len(rates):
         raise TraceError(
-            f"{name}: {missing / (bin_s * len(rates)):.0%} of its time has no rows. "
+            f"{file}: {missing / (bin_s * len(rates)):.0%} of its time has no rows. "
             "Give the bins without requests as rows with 0, or a part of the trace without gaps."
         )
     if not any(rates):
-        raise TraceError(f"{name}: no bin has a request. There is nothing to simulate; give another trace.")
+        raise TraceError(f"{file}: no bin has a request. There is nothing to simulate; give another trace.")
     if max(rates) > LARGEST_RPS:
         raise TraceError(
-            f"{name}: {max(rates):.3g} requests/s at its peak is more than {LARGEST_RPS:.0e}. "
+            f"{file}: {max(rates):.3g} requests/s at its peak is more than {LARGEST_RPS:,.0f}. "
             "Check the unit of the counts (requests per bin) and of the times (seconds)."
         )
-    return Trace(name, bin_s, tuple(rates), start, tuple(gaps))
+    return Trace(name, bin_s, tuple(rates), start, tuple(gaps), notes)
 
 
 def _spans(name: str, times: Sequence[float], bin_s: float, start: float | None) -> None:
@@ -162,15 +188,6 @@ def _spans(name: str, times: Sequence[float], bin_s: float, start: float | None)
             f"{name}: from its first row to its last there are {bins:.3g} bins of {bin_s:g} s, at most {MOST_BINS} can "
             "be used. Take out stray rows, or give longer bins."
         )
-
-
-def _in_order(name: str, times: Sequence[float]) -> None:
-    for index, (before, after) in enumerate(itertools.pairwise(times)):
-        if not after > before:
-            raise TraceError(
-                f"{name}: row {index + 2} is at second {after:g}, row {index + 1} at {before:g}. "
-                "Sort the rows by time and give every bin once."
-            )
 
 
 def _filled(

@@ -1,39 +1,45 @@
 """Traces from files: CSV `seconds,requests`, Prometheus range queries, access logs, or a named shape.
 
 CSV: comment lines start with `#`; `# bin_seconds=60` and `# start=2024-05-01T00:00:00Z` are understood in them.
-The first row may be a header; times are seconds from the first bin, or epoch seconds. `.gz` is unpacked.
+The first row may be a header; times are seconds from the first bin, epoch seconds, or dates with a time (UTC unless
+they say otherwise). Columns are divided by commas, semicolons or tabs.
 
-Prometheus: the JSON answer of `/api/v1/query_range` for a rate in requests/s; several series are added up.
-Source: https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries
+Files may be packed with gzip, bzip2 or xz, and be in UTF-8 or UTF-16 with a byte order mark. `-` is the standard input.
 """
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
-import itertools
-import json
-import math
+import io
+import lzma
 import re
+import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 from tidegate.base.errors import TraceError
-from tidegate.sim import access_logs, shapes
+from tidegate.sim import access_logs, prometheus, shapes
 from tidegate.sim.trace import Trace, checked
 
+STDIN = "-"
 EPOCH_FROM_S = 1e8  # times above this (March 1973) are epoch seconds
 HEAD = 20_000  # characters by which a log is known
 LARGEST_TEXT = 256 * 2**20  # characters of a CSV or JSON file; access logs are read line by line
-_BIN = re.compile(r"bin_seconds\s*=\s*([0-9.]+)")
+NOT_TEXT = 0.05  # share of the head that is no character, from which a file is no text; logs hold odd bytes of clients
+_PACKED: dict[bytes, Callable[[Any, Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_BIN = re.compile(r"bin_seconds\s*=\s*(\S+)")
 _START = re.compile(r"start\s*=\s*(\d{4}-\S+)")
 
 
 def read(what: str) -> Trace:
-    """The trace that `what` names: a path, or a shape such as `sine:mean=20,period=1d` (see `shapes`).
+    """The trace that `what` names: a path, `-`, or a shape such as `sine:mean=20,period=1d` (see `shapes`).
 
     Raises:
         TraceError: it cannot be read or used; the message says why and what to do.
@@ -41,33 +47,50 @@ def read(what: str) -> Trace:
     if shapes.is_shape(what):
         return shapes.shape(what)
     path = Path(what)
-    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    file = "standard input" if what == STDIN else path.name
+    name = "stdin" if what == STDIN else re.sub(r"\.(gz|bz2|xz)$", "", path.name).rsplit(".", 1)[0]
     try:
-        with _opened(path) as stream:
+        with _opened(what) as stream:
             head = stream.read(HEAD)
+            if head.count("\ufffd") + head.count("\0") > NOT_TEXT * len(head):
+                raise TraceError(f"{file}: is no text. Give a CSV, JSON or log file.")
             if access_logs.looks_like(head):
-                return access_logs.read(name, _lines(head, stream))
+                return access_logs.read(name, _lines(head, stream), file)
             text = head + stream.read(LARGEST_TEXT - len(head) + 1)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise TraceError(f"{path}: cannot be read as text ({error}). Give a CSV, JSON or log file.") from error
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, lzma.LZMAError) as error:
+        raise TraceError(f"{what}: cannot be read as text ({error}). Give a CSV, JSON or log file.") from error
     if len(text) > LARGEST_TEXT:
         raise TraceError(
-            f"{path}: more than {LARGEST_TEXT // 2**20} MiB of rows. Count the requests into longer bins first."
+            f"{file}: more than {LARGEST_TEXT // 2**20} MiB of rows. Count the requests into longer bins first."
         )
     if text.lstrip()[:1] in ("{", "["):
-        return _prometheus(name, text)
-    return _csv(name, text)
+        return prometheus.read(name, text, file)
+    return _csv(name, text, file)
 
 
-def _opened(path: Path) -> TextIO:
+@contextmanager
+def _opened(what: str) -> Iterator[TextIO]:
+    if what == STDIN:
+        yield _as_text(sys.stdin.buffer)
+        return
+    path = Path(what)
+    if not what or not path.exists():
+        known = ", ".join(shapes.NAMES)
+        raise TraceError(f"{what!r}: no such file, and no shape ({known}). Give the path of a trace or a shape.")
     if path.is_dir():
         raise TraceError(f"{path}: is a folder. Give the path of one trace in it.")
-    if not path.exists():
-        known = ", ".join(shapes.NAMES)
-        raise TraceError(f"{path}: no such file, and no shape ({known}). Give the path of a trace or a shape.")
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig")
+    with path.open("rb") as raw:
+        yield _as_text(raw)
+
+
+def _as_text(raw: BinaryIO) -> TextIO:
+    """Unpacked and decoded by its first bytes; what is no character becomes U+FFFD."""
+    stream = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
+    for magic, unpack in _PACKED.items():
+        if stream.peek(8).startswith(magic):
+            stream = io.BufferedReader(unpack(stream, "rb"))
+    encoding = "utf-16" if stream.peek(2)[:2] in _UTF16 else "utf-8-sig"
+    return io.TextIOWrapper(stream, encoding=encoding, errors="replace")
 
 
 def _lines(head: str, rest: Iterable[str]) -> Iterator[str]:
@@ -81,71 +104,69 @@ def _lines(head: str, rest: Iterable[str]) -> Iterator[str]:
         yield part
 
 
-def _csv(name: str, text: str) -> Trace:
+def _csv(name: str, text: str, file: str) -> Trace:
     times: list[float] = []
     counts: list[float] = []
-    bin_s = start = header = None
+    numbers: list[int] = []
+    bin_s = start = header = divider = None
+    notes: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
             if found := _BIN.search(line):
-                bin_s = float(found[1])
+                bin_s = _bin_s(file, number, found[1])
             if found := _START.search(line):
-                start = _instant(name, found[1])
+                start = _instant(file, number, found[1])
             continue
         if not line.strip():
             continue
-        row = next(csv.reader([line]))
+        divider = divider or next((d for d in ",;\t" if d in line), ",")
+        row = next(csv.reader([line], delimiter=divider))
         try:
-            time, count = float(row[0]), float(row[1])
+            (time, dated, zoned), count = _time(row[0]), float(row[1])
         except (ValueError, IndexError):
             if header is None and not times:
                 header = line
                 continue
-            raise TraceError(f"{name}: line {number} is {line[:60]!r}, expected `seconds,requests`.") from None
+            raise TraceError(
+                f"{file}: line {number} is {line[:60]!r}, expected `seconds,requests` with the requests of one bin; "
+                "access logs known here are nginx, Apache, HAProxy `option httplog`, Envoy and JSON lines with a time."
+            ) from None
+        if dated and start is None:
+            start = time
+            if not zoned:
+                notes = (f"{file}: its times ({row[0].strip()}) have no time zone and are taken for UTC.",)
         times.append(time)
         counts.append(count)
+        numbers.append(number)
     if times and times[0] >= EPOCH_FROM_S and start is None:
         start = times[0]
-    return checked(name, times, counts, bin_s, start)
+    return checked(name, times, counts, bin_s, start, lines=numbers, notes=notes, file=file)
 
 
-def _instant(name: str, text: str) -> float:
+def _time(text: str) -> tuple[float, bool, bool]:
+    """Seconds, whether it was written as a date, and whether that had a time zone."""
     try:
-        moment = datetime.fromisoformat(text)
+        return float(text), False, True
     except ValueError:
-        raise TraceError(f"{name}: start={text} is no time; write it as 2024-05-01T00:00:00Z.") from None
+        moment = datetime.fromisoformat(text.strip())
+        return _epoch(moment), True, moment.tzinfo is not None
+
+
+def _epoch(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _prometheus(name: str, text: str) -> Trace:
+def _bin_s(file: str, number: int, text: str) -> float:
     try:
-        answer = json.loads(text)
-    except ValueError as error:
+        return float(text.rstrip(",;"))
+    except ValueError:
         raise TraceError(
-            f"{name}: begins like JSON and is not ({error}). Save the whole answer of the query."
-        ) from error
-    if isinstance(answer, dict) and answer.get("status") == "error":
-        raise TraceError(f"{name}: Prometheus refused the query: {answer.get('error')}. Correct it and ask again.")
+            f"{file}: line {number}: bin_seconds={text} is no number; write it as bin_seconds=60."
+        ) from None
+
+
+def _instant(file: str, number: int, text: str) -> float:
     try:
-        data = answer["data"]
-        series = data["result"]
-        if data["resultType"] != "matrix":
-            raise TraceError(
-                f"{name}: resultType is {data['resultType']!r}. Ask /api/v1/query_range for a rate over time."
-            )
-        added: dict[float, float] = {}
-        for one in series:
-            for at, value in one["values"]:
-                if math.isfinite(float(value)):  # a rate over nothing is NaN: not measured
-                    added[float(at)] = added.get(float(at), 0.0) + float(value)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise TraceError(
-            f"{name}: not an answer of a Prometheus range query ({error!r}). "
-            "Save what /api/v1/query_range?query=sum(rate(...))&start=&end=&step= gives."
-        ) from error
-    if not added:
-        raise TraceError(f"{name}: the query found no series. Check its labels and its time.")
-    times = sorted(added)
-    steps = sorted(b - a for a, b in itertools.pairwise(times))
-    step = steps[len(steps) // 2] if steps else 60.0
-    return checked(name, times, [added[t] * step for t in times], step, times[0] if times else None)
+        return _epoch(datetime.fromisoformat(text))
+    except ValueError:
+        raise TraceError(f"{file}: line {number}: start={text} is no time; write it as 2024-05-01T00:00:00Z.") from None

@@ -159,6 +159,8 @@ class World:
         at = min(at, self.places.next_event(self.now) + self.scenario.react_s)
         if self._published:
             at = min(at, self._published[0][0] + self.scenario.react_s)
+        if self.now < self.scenario.measure_from_s:
+            at = min(at, self.scenario.measure_from_s)  # an interval counts as a whole or not at all
         for fault in self.scenario.faults:
             at = min(at, *(t for t in (fault.at, fault.ends) if t > self.now), math.inf)
         return max(at, self.now + LEAST_STEP_S)

@@ -14,8 +14,8 @@ Many = list[str] | None
 Trace = Annotated[
     list[str],
     typer.Option(
-        help="Requests: a CSV, access log or Prometheus answer, or a shape such as sine:mean=20,period=1d; "
-        "SERVICE=... for one of several services."
+        help="Requests: a CSV, access log or Prometheus answer (- for standard input), or a shape such as "
+        "sine:mean=20,period=1d; SERVICE=... for one of several services."
     ),
 ]
 ServiceTime = Annotated[
@@ -27,8 +27,13 @@ Share = Annotated[
     Many, typer.Option(help="Share of a service's requests that are for one of its pools: SERVICE/POOL=10%.")
 ]
 Scale = Annotated[float, typer.Option(help="Play the trace at so many times its rate.")]
-Begin = Annotated[str | None, typer.Option("--from", help="Leave out what comes before this time of it.")]
-Until = Annotated[str | None, typer.Option(help="Leave out what comes after this time of it.")]
+Begin = Annotated[
+    str | None,
+    typer.Option(
+        "--from", help="Leave out what comes before: a time after its beginning such as 2h, or a date and time."
+    ),
+]
+Until = Annotated[str | None, typer.Option(help="Leave out what comes after.")]
 MeasureFrom = Annotated[
     str | None,
     typer.Option(help="Count from this time of the run on. Default: after 5% of it, at most 30 minutes."),
@@ -105,6 +110,8 @@ def simulate(
         seed=seed,
         cold=cold,
     )
+    if html is not None:
+        text.check_page(html)
     runs = work.play_all(asked, baseline, compare, work.command_line(seed))
     result = runs[0].result
     if html is not None:

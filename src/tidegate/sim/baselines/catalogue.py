@@ -41,13 +41,18 @@ _MAKERS: dict[str, tuple[str, Callable[[Case], Baseline]]] = {
 NAMES = tuple(_MAKERS)
 
 
+def is_name(name: str) -> bool:
+    """Whether there is such a baseline."""
+    return name in _MAKERS or (name.startswith("static:") and name[7:].isdecimal())
+
+
 def baseline(name: str, case: Case) -> Baseline:
     """The baseline `name`; `static:N` is N replicas.
 
     Raises:
         TidegateError: there is no such baseline.
     """
-    if name.startswith("static:") and name[7:].isdigit():
+    if name.startswith("static:") and name[7:].isdecimal():
         return Static(int(name[7:]))
     if name not in _MAKERS:
         raise TidegateError(f"no baseline {name!r}; there are {', '.join(NAMES)} and static:N.")
