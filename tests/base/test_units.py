@@ -38,6 +38,7 @@ READINGS = [
     ("thousandths", units.parse_cores, "250m", 0.25),
     ("cores", units.parse_cores, 0.5, 0.5),
     ("per cent", units.parse_ratio, "99.95%", 0.9995),
+    ("per cent that halves inexactly", units.parse_ratio, "99.9%", 0.999),
     ("share", units.parse_ratio, 0.25, 0.25),
     ("count", units.parse_count_or_ratio, 3, 3),
     ("all of them", units.parse_count_or_ratio, 1.0, 1.0),

@@ -300,4 +300,41 @@ def test_a_promise_with_many_nines_is_told_with_them(tmp_path):
     path = tmp_path / "ocr.yaml"
     path.write_text(MANIFEST.replace("success: 99%", "success: 99.99999%") + CLUSTER)
     out = simulate("-f", str(path), "--trace", "constant:length=2m", "--service-time", "0.8").stderr
-    assert re.search(r"0\.00\d\d+% of the requests take longer.* can keep 99\.99999\d?%", out)
+    assert re.search(r"0\.00\d\d+% of the requests take longer.* can keep 99\.99999%\.", out)
+
+
+def test_in_the_table_of_policies_what_is_relative_is_the_cost(manifest):
+    """Replicas of several sizes and places do not add up; money does."""
+    told = json.loads(asked(manifest, "--compare", "static", "--share", "ocr/large=50%", "--json").stdout)
+    out = asked(manifest, "--compare", "static", "--share", "ocr/large=50%").output
+    ratio = told["compare"][0]["cost"] / told["cost"]
+    assert re.search(rf"static .* {ratio:.2f}x ", out)
+
+
+def test_runs_that_decide_more_or_less_often_are_drawn_in_the_same_bins(manifest, tmp_path):
+    page = tmp_path / "run.html"
+    asked(manifest, "--tick", "30s", "--compare", "kpa", "--html", str(page))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text())[1])
+    ours, kpa = next(p for p in data["pools"] if p["name"] == "ocr")["runs"]
+    assert len(ours["cost"]) == 20
+    for run in (ours, kpa):
+        assert run["cost"][-1] == pytest.approx(run["numbers"]["cost"] / 0.95, rel=0.2)
+
+
+def test_where_prices_change_the_drawn_cost_is_what_was_paid(manifest, tmp_path):
+    page, faults = tmp_path / "run.html", tmp_path / "faults.yaml"
+    faults.write_text("- {at: 1s, for: 1h, price: {cluster: here, factor: 10}}\n")
+    asked(manifest, "--faults", str(faults), "--measure-from", "0", "--html", str(page))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text())[1])
+    run = next(p for p in data["pools"] if p["name"] == "ocr")["runs"][0]
+    assert run["cost"][-1] == pytest.approx(run["numbers"]["cost"], rel=0.05)
+
+
+def test_ray_serve_scales_although_the_gateway_would_refuse(tmp_path):
+    """Its measure is what waits; where next to nothing may wait, it would never see that it is too small."""
+    path = tmp_path / "ocr.yaml"
+    path.write_text(MANIFEST.replace("concurrency: 2", "concurrency: 1").replace("within: 5s", "within: 1s") + CLUSTER)
+    words = ("-f", str(path), "--trace", "step:mean=6,factor=3,length=40m", "--service-time", "0.5")
+    told = json.loads(simulate(*words, "--baseline", "rayserve", "--json").stdout)
+    pool = next(p for p in told["pools"] if p["pool"] == "default")
+    assert (pool["refused"], pool["scale_actions"] > 0) == (0, True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -107,7 +108,7 @@ def parse_ratio(value: Any) -> float:
         match = _RATIO_FORM.fullmatch(_text(value))
         if match is None:
             raise UnitError(f'got {shown(value)}, expected a percentage such as "99.95%" or a number between 0 and 1')
-        number = float(match[1]) / 100
+        number = float(Decimal(match[1]) / 100)  # 99.9 / 100 is 0.9990000000000001, which 999 of 1000 would not keep
     if number > 1:
         raise UnitError(f'got {shown(value)}, expected a percentage such as "99.95%" or a number between 0 and 1')
     return number

@@ -123,6 +123,7 @@ def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: f
         startup_cv=starts.cv,
         patience_s=max(spec.service.queue.maxWaitSeconds or 0.0, spec.promise.within),
         initial=max(scaling.minReplicas, min(scaling.maxReplicas, first)),
+        plain_queue=baselines.refuses_nobody(name),
         seed=SEED,
         compile=compiled,
     )

@@ -320,7 +320,13 @@ def _under(made: Scenario, name: str) -> Scenario:
     policies = _policies(made, name)
     often = min((p.period_s for p in policies.values()), default=made.longest_tick_s)
     finest = FINEST_S if made.length_s <= FINE_UP_TO_S else FINEST_LONG_S
-    return replace(made, scale=policies, tick_s=min(made.longest_tick_s, max(often, finest)))
+    return replace(
+        made,
+        scale=policies,
+        tick_s=min(made.longest_tick_s, max(often, finest)),
+        plain_queue=baselines.refuses_nobody(name),
+        drawn_s=made.bin_s,
+    )
 
 
 def _policies(made: Scenario, name: str) -> dict[PoolKey, baselines.Baseline]:

@@ -10,14 +10,16 @@ from pathlib import Path
 from rich.table import Table
 
 from tidegate.base.units import format_seconds
+from tidegate.base.wording import counted
 from tidegate.cli.output import clean, console, percent
 from tidegate.cli.simulate import Asked, CannotSimulate, command_line
 from tidegate.sim import page, shapes
 from tidegate.sim.histogram import Histogram
 from tidegate.sim.page import Run
-from tidegate.sim.result import QUANTILES, PoolResult
+from tidegate.sim.result import QUANTILES, PoolResult, Result
 
 MOST_EVENTS = 8
+HOUR_S = 3600.0
 
 
 def show(runs: Sequence[Run]) -> None:
@@ -38,7 +40,7 @@ def show(runs: Sequence[Run]) -> None:
         out.print(_comparison(runs, priced))
     events = runs[0].result.events
     for at, text in events[:MOST_EVENTS]:
-        out.print(f"[dim]{format_seconds(at) or '0 s':>12}[/]  {clean(text)}")
+        out.print(f"[dim]{format_seconds(at):>12}[/]  {clean(text)}")
     if len(events) > MOST_EVENTS:
         out.print(f"[dim]{'':>12}[/]  and {len(events) - MOST_EVENTS} more")
 
@@ -58,9 +60,13 @@ def _facts(pool: PoolResult, priced: bool) -> list[tuple[str, str]]:
             "replicas",
             f"{pool.replica_hours:,.1f} hours, at most {pool.most}, {pool.utilization:.0%} of slots used",
         ),
-        ("scaling", f"{pool.changes} changes, {format_seconds(pool.broken_s) or '0 s'} of broken promise"),
+        ("scaling", f"{counted(pool.changes, 'change')}, {_told_broken(pool)}"),
     ]
     return [*facts, ("cost", f"{pool.cost:,.2f}")] if priced else facts
+
+
+def _told_broken(pool: PoolResult) -> str:
+    return f"{_broken(pool.broken_s)} of broken promise" if pool.broken_s else "no minute of broken promise"
 
 
 def _quantiles(times: Histogram) -> str:
@@ -68,26 +74,37 @@ def _quantiles(times: Histogram) -> str:
 
 
 def _comparison(runs: Sequence[Run], priced: bool) -> Table:
-    table = Table(title="The same requests under other policies", title_justify="left", box=None)
-    relative = f"x {clean(runs[0].name)}"
-    heads = ["policy", "in time", "promise", "replica-hours", relative, "slots used", "broken", "changes"]
-    for head in [*heads, "cost"] if priced else heads:
-        table.add_column(head, justify="left" if head == "policy" else "right")
-    base = runs[0].result.replica_hours or 1.0
+    """Narrow enough for 80 columns. What is relative is the cost, or the replica-hours where nothing has a price."""
+    table = Table(title="The same requests under other policies", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    heads = ["policy", "in time", "promise", "replica hours", *(["cost"] if priced else []), "relative"]
+    for head in [*heads, "slots used", "broken", "changes"]:
+        table.add_column(head, justify="left" if head == "policy" else "right", no_wrap=head == "policy")
+    base = _paid(runs[0].result, priced)
     for run in runs:
         r = run.result
-        row = [
+        table.add_row(
             clean(run.name),
             percent(r.success),
             "[green]kept[/]" if r.kept else "[red]broken[/]",
             f"{r.replica_hours:,.1f}",
-            f"{r.replica_hours / base:.2f}",
+            *([f"{r.cost:,.2f}"] if priced else []),
+            f"{_paid(r, priced) / base:.2f}x" if base else "-",
             f"{r.utilization:.0%}",
-            format_seconds(sum(p.broken_s for p in r.pools)) or "0 s",
+            _broken(sum(p.broken_s for p in r.pools)),
             str(sum(p.changes for p in r.pools)),
-        ]
-        table.add_row(*row, *([f"{r.cost:,.2f}"] if priced else []))
+        )
     return table
+
+
+def _paid(result: Result, priced: bool) -> float:
+    return result.cost if priced else result.replica_hours
+
+
+def _broken(seconds: float) -> str:
+    """To the minute, where it is hours."""
+    if seconds >= HOUR_S:
+        seconds = round(seconds / 60) * 60
+    return format_seconds(seconds) if seconds else "-"
 
 
 def as_json(runs: Sequence[Run]) -> str:

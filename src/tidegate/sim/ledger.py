@@ -14,16 +14,15 @@ from tidegate.sim.scenario import Scenario, warnings
 from tidegate.sim.series import Series, Standing
 from tidegate.spec.resolve import PoolKey
 
-BINS = 1500
-
 
 class Ledger:
     """Notes every interval and every replica's time."""
 
     def __init__(self, scenario: Scenario, places: Places) -> None:
         self.scenario, self.places = scenario, places
-        bin_s = max(scenario.longest_tick_s, scenario.length_s / BINS)
-        self.series = {p.key: Series(bin_s, p.promise.success, scenario.measure_from_s) for p in scenario.specs.pools}
+        self.series = {
+            p.key: Series(scenario.bin_s, p.promise.success, scenario.measure_from_s) for p in scenario.specs.pools
+        }
         self.prices = {
             (p.key, c.name): hourly_price(c, p.resources) for p in scenario.specs.pools for c in scenario.specs.clusters
         }
@@ -50,7 +49,7 @@ class Ledger:
                 self.changes[plan.key] += 1
             self.most[plan.key] = max(self.most[plan.key], plan.ready + plan.starting)
             where = {cluster: n for (key, cluster), n in running.items() if key == plan.key}
-            cost = sum(n * self.prices[plan.key, cluster] for cluster, n in where.items())
+            cost = sum(n * self.prices[plan.key, cluster] * self._dearer(cluster, now) for cluster, n in where.items())
             self._there[plan.key] = Standing(
                 plan.wanted, plan.ready, plan.starting, plan.draining, plan.pending, cost, where
             )
@@ -116,6 +115,11 @@ class Ledger:
         self.paid_s[body.key] += seconds
         dear_s = self._at_the_prices_of(body.cluster, since, min(now, body.ends)) if seconds else 0.0
         self.cost[body.key] += dear_s / 3600 * self.prices[(body.key, body.cluster)]
+
+    def _dearer(self, cluster: str, now: float) -> float:
+        """How many times the declared price a cluster costs now."""
+        faults = [f for f in self.scenario.faults if f.kind == "price" and f.where.cluster == cluster and f.on(now)]
+        return 1.0 + sum(f.where.factor - 1 for f in faults)
 
     def _at_the_prices_of(self, cluster: str, since: float, until: float) -> float:
         """Seconds of a stretch, each counted as often as the price of the time was times the declared one."""

@@ -23,6 +23,7 @@ _PAGE = """<!doctype html>
 <style>{plot_css}{css}</style></head><body>
 <h1>{headline}</h1><p class="about">{about}</p>
 {notes}<div id="pools"></div><div id="cards" class="cards"></div><div id="table"></div>
+<p class="hint">Times are UTC. Drag over a chart to zoom, double-click to see everything.</p>
 <div id="charts"></div><div id="events"></div>
 <footer>{footer}</footer>
 <script type="application/json" id="data">{data}</script>
@@ -70,11 +71,21 @@ def headline(runs: Sequence[Run]) -> str:
     sentence = f"{name} answered {share} of {requests:,} requests in time and used <b>{result.utilization:.0%}</b> "
     sentence += "of what was paid for"
     others = {r.name: r.result for r in runs[1:]}
-    if "static" in others and others["static"].replica_hours:
-        saved = 1 - result.replica_hours / others["static"].replica_hours
-        word = "fewer" if saved >= 0 else "more"
-        sentence += f", with {abs(saved):.0%} {word} replica-hours than a fixed fleet for the peak"
+    if "static" in others:
+        sentence += _beside_static(result, others["static"])
     return sentence + "."
+
+
+def _beside_static(ours: Result, static: Result) -> str:
+    """In money where there are prices: replica-hours of different sizes and places do not add up."""
+    if static.cost and ours.cost:
+        saved, word, less, more, what = 1 - ours.cost / static.cost, "at", "less", "more", "cost"
+    elif static.replica_hours:
+        saved, word, what = 1 - ours.replica_hours / static.replica_hours, "with", "replica-hours"
+        less, more = "fewer", "more"
+    else:
+        return ""
+    return f", {word} {abs(saved):.0%} {less if saved >= 0 else more} {what} than a fixed fleet for the peak"
 
 
 def _floor_percent(share: float) -> str:

@@ -15,6 +15,7 @@ from tidegate.sim.trace import Trace
 from tidegate.spec.resolve import PoolKey, Specs
 
 FINE_S, MIDDLE_S, COARSE_S = 1.0, 5.0, 15.0
+BINS = 1500
 REACT_S = 0.5  # a replica's change is seen this much later: the live loop's tick
 
 
@@ -32,8 +33,9 @@ class Scenario:
 
     `loads` and `work` are per pool. `scale` is None for Tidegate's own policy, else one policy per pool. Nothing
     before `measure_from_s` counts. `tick_s` is the longest time between two decisions; events bring them forward, to
-    `react_s` after they happen. A `cold` system has never run: minReplicas stand there and nothing was measured.
-    `repeat` is the command that repeats the run.
+    `react_s` after they happen. In a `plain_queue` everybody waits until his patience ends, where the gateway would
+    have refused who cannot be in time. What is drawn is in bins of `drawn_s`. A `cold` system has never run:
+    minReplicas stand there and nothing was measured. `repeat` is the command that repeats the run.
     """
 
     specs: Specs
@@ -52,6 +54,8 @@ class Scenario:
     startups: Mapping[PoolKey, Startup] = field(default_factory=dict)
     react_s: float = REACT_S
     cold: bool = False
+    plain_queue: bool = False
+    drawn_s: float | None = None
 
     @property
     def length_s(self) -> float:
@@ -71,6 +75,11 @@ class Scenario:
         if self.length_s <= 2 * 3600:
             return FINE_S
         return MIDDLE_S if self.length_s <= 2 * 86400 else COARSE_S
+
+    @property
+    def bin_s(self) -> float:
+        """Of what is drawn: few enough bins, none without a decision; runs that are compared have the same."""
+        return self.drawn_s or max(self.longest_tick_s, self.length_s / BINS)
 
     def startup_of(self, key: PoolKey) -> Startup:
         return self.startups.get(key, self.startup)
@@ -111,7 +120,8 @@ def _percent(share: float) -> str:
     """With as many digits as tell it from nothing and from everything, at least two behind the point."""
     rest = min(share, 1 - share)
     digits = 2 if rest <= 0 else max(2, min(9, 1 - math.floor(math.log10(rest * 100))))
-    return f"{share * 100:.{digits}f}%"
+    whole, _, part = f"{share * 100:.{digits}f}".partition(".")
+    return f"{whole}.{part[:2]}{part[2:].rstrip('0')}%"
 
 
 def share_longer(work: ServiceTime, seconds: float) -> float:

@@ -29,9 +29,7 @@ Share = Annotated[
 Scale = Annotated[float, typer.Option(help="Play the trace at so many times its rate.")]
 Begin = Annotated[
     str | None,
-    typer.Option(
-        "--from", help="Leave out what comes before: a time after its beginning such as 2h, or a date and time."
-    ),
+    typer.Option("--from", help="Leave out what comes before: such as 2h from its beginning, or a date and time."),
 ]
 Until = Annotated[str | None, typer.Option(help="Leave out what comes after.")]
 MeasureFrom = Annotated[

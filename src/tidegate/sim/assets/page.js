@@ -16,7 +16,7 @@
   const few = (x) => (x === 0 ? "0" : x >= 1000 ? Math.round(x).toLocaleString("en") : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
   const share = (x) => {
     const digits = x >= 1 || x < 0.9 ? 1 : 3;
-    return (Math.floor(x * 100 * 10 ** digits) / 10 ** digits).toFixed(digits) + "%";
+    return (Math.floor(x * 100 * 10 ** digits + 1e-6) / 10 ** digits).toFixed(digits) + "%";
   };
   const span = (s) => (s >= 5400 ? (s / 3600).toFixed(1) + " h" : s >= 90 ? Math.round(s / 60) + " min" : few(s) + " s");
   const secs = (s) => (s < 0.0005 ? "0" : s < 1 ? Math.round(s * 1000) + " ms" : few(s) + " s");
@@ -40,6 +40,7 @@
 
   const bands = (u) => {
     const { ctx, bbox } = u;
+    const rowEnds = []; // names that would overlap stand below each other
     ctx.save();
     for (const fault of data.faults) {
       const a = Math.max(u.valToPos(fault.from, "x", true), bbox.left);
@@ -50,7 +51,9 @@
       if (u.namesFaults) {
         ctx.fillStyle = css("--bad");
         ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-        ctx.fillText(fault.name, a + 3, bbox.top + 12 * devicePixelRatio);
+        const row = rowEnds.findIndex((end) => end < a), at = row < 0 ? rowEnds.length : row;
+        rowEnds[at] = a + ctx.measureText(fault.name).width + 9;
+        ctx.fillText(fault.name, a + 3, bbox.top + (12 + 13 * at) * devicePixelRatio);
       }
     }
     ctx.restore();
@@ -96,6 +99,7 @@
 
   const draw = () => {
     const here = data.pools[pool];
+    const zoom = charts.length ? { ...charts[0].made.scales.x } : null;
     charts.forEach(({ made }) => made.destroy());
     charts = [];
     const host = document.getElementById("charts");
@@ -129,13 +133,15 @@
     ], { height: 150, format: share, tick: (t) => +(t * 100).toPrecision(6) + "%", range: () => [low, 1 + (1 - low) * 0.04] });
     const costName = data.priced ? "Cost so far" : "Replica-hours so far";
     chart(host, costName, lines.slice().reverse().map((l) => ({ label: l.label, values: l.run.cost, color: l.color, width: 1.8 })), { height: 170 });
+    if (zoom && zoom.min != null && (zoom.min > here.at[0] || zoom.max < here.at[here.at.length - 1])) {
+      charts.forEach(({ made }) => made.setScale("x", { min: zoom.min, max: zoom.max }));
+    }
   };
 
   const cards = () => {
     const here = data.pools[pool], n = here.runs[0].numbers;
     const card = (name, value, note, tone = "") => el("div", { class: "card" }, el("div", { class: "name" }, name),
       el("div", { class: `value ${tone}` }, value), el("div", { class: "note" }, note));
-    const others = here.runs.slice(1).filter((r) => r.numbers.promise.kept).map((r) => r.numbers.cost || r.numbers.replica_hours);
     document.getElementById("cards").replaceChildren(
       card("Answered in time", n.requests ? share(n.success) : "–", `${share(here.promised)} promised within ${secs(here.within)}${n.requests ? "" : "; no requests"}`, n.promise.kept ? "good" : "bad"),
       card("Slots in use", (n.utilization * 100).toFixed(0) + "%", "of those that were paid for"),
@@ -152,29 +158,36 @@
     if (data.policies.length < 2) return;
     const here = data.pools[pool];
     const base = here.runs[0].numbers;
+    const paid = (n) => (data.priced ? n.cost : n.replica_hours);
     const body = el("tbody");
     data.policies.forEach((policy, i) => {
       const n = here.runs[i].numbers;
-      const row = el("tr", { class: `${i === 0 ? "ours" : ""} ${shown.has(i) ? "" : "off"}`, style: `--c:${colorOf(i)}` },
+      const row = el("tr", { class: `${i === 0 ? "ours" : ""} ${shown.has(i) ? "" : "off"}`, style: `--c:${colorOf(i)}`, tabindex: "0", "aria-selected": String(shown.has(i)) },
         el("td", {}, el("span", { class: "swatch" }), policy.name, el("span", { class: "title" }, policy.title)),
         el("td", { class: n.promise.kept ? "good" : "bad" }, share(n.success)),
         el("td", {}, data.priced ? money(n.cost) : few(n.replica_hours)),
-        el("td", {}, base.replica_hours ? (n.replica_hours / base.replica_hours).toFixed(2) + "×" : "–"),
+        el("td", {}, paid(base) ? (paid(n) / paid(base)).toFixed(2) + "×" : "–"),
         el("td", {}, (n.utilization * 100).toFixed(0) + "%"),
         el("td", {}, secs(n.answer_s.p95)),
         el("td", {}, secs(n.wait_s.p99)),
         el("td", {}, span(n.broken_s)),
         el("td", {}, String(n.scale_actions)));
-      row.addEventListener("click", () => {
+      const toggle = () => {
         if (shown.has(i) && shown.size > 1) shown.delete(i); else shown.add(i);
         table(); draw();
+      };
+      row.addEventListener("click", toggle);
+      row.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter") return;
+        toggle();
+        host.querySelectorAll("tbody tr")[i].focus();
       });
       body.append(row);
     });
     const heads = ["policy", "in time", data.priced ? "cost" : "replica-hours", "relative", "slots used", "answer p95", "wait p99", "broken for", "changes"];
     host.append(el("section", {}, el("h2", {}, "The same requests under other policies"),
       el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h)))), body))),
-      el("p", { class: "hint" }, "Click a row to draw it or leave it out. Drag over a chart to zoom, double-click to see everything."));
+      el("p", { class: "hint" }, "Click a row to draw it or leave it out."));
   };
 
   // All services and size classes at a glance; a click on one shows it below.

@@ -59,6 +59,15 @@ def baseline(name: str, case: Case) -> Baseline:
     return _MAKERS[name][1](case)
 
 
+def refuses_nobody(name: str) -> bool:
+    """Whether the original stands behind queues of its own in which everybody waits, and measures itself by them.
+
+    Ray Serve's only measure is the number of requests that wait or are worked on. Where the gateway refuses, fewer than
+    its two a replica can be there at most (one worked on, less than one with room to wait), and it never scales.
+    """
+    return name == "rayserve"
+
+
 def title(name: str) -> str:
     """A few words for a table."""
     return _MAKERS[name][0] if name in _MAKERS else name
