@@ -99,3 +99,39 @@ def test_a_lesson_that_cannot_be_learned_says_what_to_do(tmp_path: Path):
     undated.write_text("0,1\n60,2\n")
     _, said = tidegate("forecast", "import", "ocr", "--trace", str(undated), *state)
     assert "start=" in said
+
+
+def suggest(tmp_path: Path, *args: str) -> tuple[int, str]:
+    words = ("schedule", "suggest", "ocr", "--time-zone", "UTC", "--state", str(tmp_path / "state"), *args)
+    return tidegate(*words)
+
+
+def test_windows_are_proposed_from_a_trace_with_what_is_declared_here(tmp_path: Path):
+    journal(tmp_path / "state").close()
+    hours = [2000 if 18 <= h < 21 else 20 for h in range(24)] * 8
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "# start=2024-01-01T00:00:00Z\n" + "".join(f"{i * HOUR_S},{HOUR_S * r}\n" for i, r in enumerate(hours))
+    )
+    code, said = suggest(tmp_path, "--trace", str(path))
+    assert (code, "Give --service-time" in said) == (1, True)
+    code, said = suggest(tmp_path, "--trace", str(path), "--service-time", "20ms,0.5")
+    assert code == 0, said
+    assert "minReplicas: 25" in said, "2000 requests/s x 20 ms = 40 busy slots, / 80% / 2 slots a replica"
+    code, said = suggest(tmp_path, "--trace", str(path), "--service-time", "40ms")
+    assert "ocr/default: the windows need up to 50 replicas, maxReplicas is 40" in said
+    code, said = suggest(tmp_path, "--trace", str(path), "--service-time", "20ms", "--concurrency", "10")
+    assert "minReplicas: 5" in said
+
+
+def test_where_nothing_ran_a_trace_needs_everything_given(tmp_path: Path):
+    code, said = suggest(tmp_path, "--trace", "weekly", "--service-time", "0.4")
+    assert (code, "ocr/default is not declared here. Give --service-time and --concurrency" in said) == (1, True)
+    code, said = suggest(tmp_path, "--trace", "weekly", "--service-time", "0.4", "--concurrency", "2")
+    assert (code, "minReplicas: 5" in said) == (0, True)
+
+
+def test_a_time_zone_that_is_none_is_refused(tmp_path: Path):
+    journal(tmp_path / "state").close()
+    code, said = tidegate("schedule", "suggest", "ocr", "--time-zone", "Mars", "--state", str(tmp_path / "state"))
+    assert (code, "no such IANA time zone" in said) == (1, True)

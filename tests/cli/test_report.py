@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from tidegate.cli.app import build_app
 from tidegate.cli.report import NothingRecorded, collect, moment, simulated
 from tidegate.model.journal import Entry, Kind
 from tidegate.report.values import Case
+from tidegate.spec.service import Promise
 from tidegate.store.journal import Journal
 
 app = build_app()
@@ -100,8 +102,9 @@ def test_a_roomy_fleet_keeps_its_promise_in_simulation_and_a_tight_one_does_not(
     def case(replicas: int) -> Case:
         return Case(replicas, 1, 2.0, ((0, 8.0), (600, 8.0)), 600, 4800, 1.0, 0.5)
 
-    assert simulated(case(20)) > 0.95
-    assert simulated(case(8)) < 0.9
+    spec = replace(specs().pools[0], concurrency=1, promise=Promise(within=2.0, success=0.99))
+    assert simulated(spec, case(20)) > 0.95
+    assert 0.7 < simulated(spec, case(8)) < 0.9, "the gateway refuses some, so that the others are in time"
 
 
 def test_a_window_after_the_last_entry_says_so(written):
@@ -109,7 +112,7 @@ def test_a_window_after_the_last_entry_says_so(written):
         Journal(f"sqlite:///{written / 'journal.db'}") as journal,
         pytest.raises(NothingRecorded, match="nothing was recorded after"),
     ):
-        collect(journal, since=T + 9999, until=None, service=None, simulate=lambda _: None)
+        collect(journal, since=T + 9999, until=None, service=None, simulate=lambda *_: None)
 
 
 def test_other_policies_play_the_same_arrivals(written, tmp_path):
@@ -133,7 +136,7 @@ def test_other_policies_play_the_same_arrivals(written, tmp_path):
 
 def test_an_unknown_policy_is_told(written):
     done = run.invoke(app, ["report", "--state", str(written), "--against", "magic"])
-    assert (done.exit_code, "no baseline 'magic'" in done.stderr) == (1, True)
+    assert (done.exit_code, "no policy 'magic'" in done.stderr) == (1, True)
 
 
 def test_what_a_forecast_in_preview_would_have_added_is_told(written):
@@ -145,3 +148,20 @@ def test_what_a_forecast_in_preview_would_have_added_is_told(written):
         journal.append(told)
     done = run.invoke(app, ["report", "--state", str(written)])
     assert "0.33 replica-hours, 1x" in done.output  # two replicas for ten minutes
+
+
+def test_all_other_policies_by_one_word_and_none_that_is_not_there(written):
+    args = ["report", "--state", str(written), "--json", "--against"]
+    data = json.loads(run.invoke(app, [*args, "all,hpa,static:2"]).stdout)
+    names = [o["name"] for o in data["total"]["others"]]
+    assert names == ["hpa", "hpa-demand", "kpa", "cron-hpa", "rayserve", "skyserve", "static:2"]
+
+
+def test_the_static_fleet_has_one_size_and_one_success_in_both_columns(written):
+    """Measured beside simulated: the column that is always there, and `--against static`."""
+    args = ["report", "--state", str(written), "--json", "--against", "static"]
+    data = json.loads(run.invoke(app, args).stdout)
+    pool = next(p for p in data["pools"] if p["pool"] == "default")
+    (other,) = pool["others"]
+    assert other["success"] == pytest.approx(pool["static"]["success"], abs=1e-9)
+    assert other["replica_h"] / pool["static"]["replica_h"] == pytest.approx(1.03, abs=0.05), "also while unmeasured"

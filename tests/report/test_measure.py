@@ -12,10 +12,10 @@ from tidegate.model.lifecycle import PHASES
 from tidegate.report.durations import phases
 from tidegate.report.loads import intervals, peak_arrivals_per_s, rate_points
 from tidegate.report.measure import report
-from tidegate.report.values import Case, Window
+from tidegate.report.values import Window
 
 
-def nobody(_: Case) -> None:
+def nobody(*_: object) -> None:
     """No simulation."""
 
 
@@ -82,7 +82,7 @@ def test_there_is_no_static_total_when_a_pool_was_not_measured():
 
 def test_the_static_fleet_is_simulated_with_what_was_measured():
     asked = []
-    report(entries(), specs(), WINDOW, lambda case: asked.append(case) or 0.75)
+    report(entries(), specs(), WINDOW, lambda _, case: asked.append(case) or 0.75)
     (case,) = asked
     assert (case.replicas, case.slots, case.within_s, case.seconds, case.requests) == (3, 2, 2.0, 3600, 5100)
     assert (case.service_s_mean, case.service_cv) == (pytest.approx(1.0), pytest.approx(0.5))

@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parents[1] / "golden" / "report"
 
 @pytest.fixture(scope="module")
 def hour() -> Report:
-    return report(entries(), specs(), WINDOW, lambda _: 0.9991)
+    return report(entries(), specs(), WINDOW, lambda *_: 0.9991)
 
 
 def as_text(hour: Report) -> str:

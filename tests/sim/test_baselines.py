@@ -98,6 +98,9 @@ class TestSkyServe:
 def test_static_peak_keeps_the_highest_five_minutes_at_seventy_per_cent():
     trace = Trace("t", 60.0, (1.0,) * 10 + (7.0,) * 5 + (1.0,) * 5)
     assert static_peak(trace, mean_service_s=1.0, slots=2) == Static(5)
+    between = Trace("t", 60.0, (1.0,) * 8 + (7.0,) * 5 + (1.0,) * 8)
+    assert static_peak(between, mean_service_s=1.0, slots=2) == Static(5), "wherever the five minutes begin"
+    assert static_peak(Trace("t", 60.0, (7.0,) * 2), mean_service_s=1.0, slots=2) == Static(5), "all there is"
 
 
 def test_cron_floors_are_the_peaks_of_each_hour():

@@ -72,7 +72,7 @@ def imported(service: str, pool: str, what: str, work: str | None, startup: str 
         memory = journal.load_memory() or Memory()
         known = memory.pools.get(key, PoolMemory())
         measured = _work(key, known, work)
-        startup_s = seconds(startup) if startup else startup_p95_s(known.startups_s, STARTUP_GUESS_S)
+        startup_s = seconds(startup, "--startup") if startup else startup_p95_s(known.startups_s, STARTUP_GUESS_S)
         assert trace.start is not None
         ends_at = trace.start + trace.length_s
         every_s = max(EVERY_S, min(trace.bin_s, 300.0))
@@ -103,7 +103,7 @@ def _newest(journal: Journal) -> float:
 def _dated(what: str) -> Trace:
     found = trace_files.read(what)
     if found.start is None:
-        raise TraceError(f"{what}: its start is not known; add a line `# start=2024-05-01T00:00:00Z`")
+        raise TraceError(f"{what}: its start is not known; add a line `# start=2024-05-01T00:00:00Z`.")
     return found
 
 
@@ -133,20 +133,22 @@ def _work(key: PoolKey, known: PoolMemory, given: str | None) -> ServiceTime:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """(epoch second, busy slots) of one pool, and how many busy slots a replica is meant to carry."""
+    """(epoch second, busy slots) of one pool, how many busy slots a replica is meant to carry, and its maxReplicas."""
 
     pool: str
     load: list[tuple[float, float]]
     slots_per_replica: float
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """Windows for one pool; `why_none` when there are none."""
+    """Windows for one pool; `why_none` when there are none, `beyond` when the manifest does not allow them."""
 
     pool: str
     windows: tuple[policy.Proposal, ...]
     why_none: str = ""
+    beyond: str = ""
 
 
 def suggested(of: list[Busy], time_zone: str) -> tuple[Suggested, ...]:
@@ -158,7 +160,7 @@ def suggested(of: list[Busy], time_zone: str) -> tuple[Suggested, ...]:
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise TraceError(f"--time-zone {time_zone}: no such IANA time zone; write one such as Europe/Berlin") from None
+        raise TraceError(f"--time-zone {time_zone}: no such IANA time zone; write one such as Europe/Berlin.") from None
     return tuple(_suggested(one, time_zone) for one in of)
 
 
@@ -166,23 +168,50 @@ def _suggested(one: Busy, time_zone: str) -> Suggested:
     windows = policy.suggest(one.load, time_zone, one.slots_per_replica)
     days = (one.load[-1][0] - one.load[0][0]) / 86400 if one.load else 0.0
     if windows:
-        return Suggested(one.pool, windows)
+        needed = max(w.replicas for w in windows)
+        over = one.most is not None and needed > one.most
+        beyond = f"the windows need up to {needed} replicas, maxReplicas is {one.most}. Raise it there." if over else ""
+        return Suggested(one.pool, windows, beyond=beyond)
     if days < policy.ENOUGH_DAYS - 1:
         return Suggested(one.pool, (), f"only {days:.1f} days were seen; a week is needed")
     return Suggested(one.pool, (), "no half hour of the week regularly needs half as much again as the median one")
 
 
-def from_trace(what: str, service_s: float, concurrency: int, busy: float) -> list[Busy]:
-    """The load a trace makes."""
+def from_trace(
+    service: str, pool: str, what: str, work: str | None, concurrency: int | None, busy: float, state: Path
+) -> list[Busy]:
+    """The load a trace makes; what is not given is as declared and measured here.
+
+    Raises:
+        TidegateError: the trace cannot be used, or something is neither given nor known here.
+    """
     found = _dated(what)
     assert found.start is not None
+    key = PoolKey(service, pool)
+    spec, known = _known(key, state)
+    if spec is None and (work is None or concurrency is None):
+        raise CannotLearn(f"{key} is not declared here. Give --service-time and --concurrency.")
+    service_s = _work(key, known, work).mean_s
+    slots = concurrency or (spec.concurrency if spec is not None else 1)
     step_s = min(found.bin_s, policy.HALF_HOUR_S)
     load = [
         (found.start + i * found.bin_s + (j + 0.5) * step_s, rate * service_s)
         for i, rate in enumerate(found.rates)
         for j in range(max(1, int(found.bin_s / step_s)))
     ]
-    return [Busy("default", load, concurrency * busy)]
+    return [Busy(pool, load, slots * busy, spec.scaling.maxReplicas if spec is not None else None)]
+
+
+def _known(key: PoolKey, state: Path) -> tuple[PoolSpec | None, PoolMemory]:
+    """What is declared and was measured of a pool here; nothing where nothing ever ran."""
+    try:
+        with open_journal(state) as journal:
+            stored = journal.load_specs()
+            pools = together(stored.manifests).specs.pools if stored else ()
+            memory = journal.load_memory() or Memory()
+    except NothingRecorded:
+        return None, PoolMemory()
+    return next((p for p in pools if p.key == key), None), memory.pools.get(key, PoolMemory())
 
 
 def from_journal(service: str, state: Path, busy: float) -> list[Busy]:
@@ -197,7 +226,10 @@ def from_journal(service: str, state: Path, busy: float) -> list[Busy]:
         entries: dict[str, list[Entry]] = {p.key.pool: [] for p in pools}
         for entry in journal.scan(kind=Kind.LOAD, service=service):
             entries.setdefault(entry.pool, []).append(entry)
-    found = [Busy(p.key.pool, list(_stretches(entries[p.key.pool])), p.concurrency * busy) for p in pools]
+    found = [
+        Busy(p.key.pool, list(_stretches(entries[p.key.pool])), p.concurrency * busy, p.scaling.maxReplicas)
+        for p in pools
+    ]
     found = [one for one in found if one.load]
     if not found:
         raise NothingRecorded(

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from tidegate.base.errors import TidegateError, UnitError
 from tidegate.base.units import parse_seconds
 from tidegate.control.settings import Settings
 from tidegate.model.journal import Entry, Kind
+from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.report.measure import report as compute
 from tidegate.report.render import period
 from tidegate.report.table import columns, headline, rows, title, verdict
 from tidegate.report.values import Case, Measured, Other, Report, Starts, Window
 from tidegate.sim import baselines, single
-from tidegate.sim.engine import Pool
 from tidegate.sim.rates import mean_rates
 from tidegate.sim.requests import Requests, ServiceTime
 from tidegate.sim.trace import Trace
@@ -40,6 +41,28 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d")
 _EPOCH = re.compile(r"\d{9,11}(\.\d+)?")
 
 
+ALL = ("hpa", "hpa-demand", "kpa", "cron-hpa", "rayserve", "skyserve")  # the static fleet has a column anyway
+
+
+def policies(text: str | None) -> tuple[str, ...]:
+    """The names of `--against`, each once.
+
+    Raises:
+        CannotReport: there is no such policy.
+    """
+    named = [n.strip() for n in (text or "").split(",") if n.strip()]
+    names = tuple(dict.fromkeys(one for n in named for one in (ALL if n == "all" else (n,))))
+    for name in names:
+        if not baselines.is_name(name):
+            known = ", ".join(baselines.NAMES)
+            raise CannotReport(f"--against: no policy {name!r}; there are {known}, static:N and all.")
+    return names
+
+
+class CannotReport(TidegateError):
+    """What was asked for does not make a report."""
+
+
 class NothingRecorded(TidegateError):
     """The journal has nothing to report on."""
 
@@ -54,7 +77,7 @@ def collect(
     since: float | None,
     until: float | None,
     service: str | None,
-    simulate: Callable[[Case], float | None],
+    simulate: Callable[[PoolSpec, Case], float | None],
     against: Sequence[str] = (),
 ) -> Report:
     """The report of a journal: from `since` (its first entry) until `until` (its last one), epoch seconds.
@@ -107,27 +130,22 @@ def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: f
         hours = spec.scaling.minReplicas * case.seconds / 3600
         cost = None if price_per_h is None else hours * price_per_h
         return Other(name, hours, hours * case.slots, cost, 0.0 if hours else None, None)
-    compiled = case.requests > PLAIN_REQUESTS
     bin_s = max(10.0, case.seconds / 100_000)
     rates = mean_rates(case.rate, bin_s, case.seconds)
     trace = Trace("journal", bin_s, tuple(rates))
     policy = baselines.baseline(name, baselines.Case(trace, trace, case.service_s_mean, case.slots))
-    requests = Requests(case.rate, ServiceTime(case.service_s_mean, case.service_cv), SEED, compile=compiled)
-    if case.requests > MOST_REQUESTS or (compiled and not requests.compiled):
-        return None
     first = math.ceil(max(rates[: int(300 / bin_s)]) * case.service_s_mean / case.slots / 0.7)
     scaling = spec.scaling
     how = single.Play(
         until_s=case.seconds,
         startup_s=starts.mean_s if starts.mean_s is not None else STARTUP_S,
         startup_cv=starts.cv,
-        patience_s=max(spec.service.queue.maxWaitSeconds or 0.0, spec.promise.within),
         initial=max(scaling.minReplicas, min(scaling.maxReplicas, first)),
         plain_queue=baselines.refuses_nobody(name),
-        seed=SEED,
-        compile=compiled,
     )
-    seen = single.play(spec, requests, policy, how, keep_points=False)
+    seen = _play(spec, case, policy, how)
+    if seen is None:
+        return None
     return Other(
         name=name,
         replica_h=seen.replica_hours,
@@ -138,25 +156,30 @@ def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: f
     )
 
 
-def simulated(case: Case) -> float | None:
-    """Play the measured arrival rate through a fleet of constant size; the share answered within the promise.
+def simulated(spec: PoolSpec, case: Case) -> float | None:
+    """Play the measured arrival rate through a fleet of constant size; the share answered within the promise."""
+    if not case.rate:
+        return None
 
-    Service times are lognormal with the measured mean and variation. None when there are too many requests to play.
+    def always(_: ScaleInput, memory: ScaleMemory) -> ScaleResult:
+        return ScaleResult(case.replicas, memory, ())
+
+    seen = _play(spec, case, always, single.Play(until_s=case.seconds, startup_s=0.0, initial=case.replicas))
+    return seen.success if seen is not None else None
+
+
+def _play(spec: PoolSpec, case: Case, scale: single.Scale, how: single.Play) -> single.Outcome | None:
+    """Every request of a journal behind the gateway; service times are lognormal with the measured mean and variation.
+
+    None when there are too many requests to play.
     """
-    if case.requests > MOST_REQUESTS or not case.rate:
+    compiled = case.requests > PLAIN_REQUESTS
+    requests = Requests(case.rate, ServiceTime(case.service_s_mean, case.service_cv), SEED, compile=compiled)
+    if case.requests > MOST_REQUESTS or (compiled and not requests.compiled):
         return None
-    compile = None if case.requests > PLAIN_REQUESTS else False
-    pool = Pool(slots=case.slots, within_s=case.within_s, compile=compile)
-    if not pool.compiled and case.requests > PLAIN_REQUESTS:
-        return None
-    for number in range(case.replicas):
-        pool.add(f"r{number}")
-    work = ServiceTime(case.service_s_mean, case.service_cv)
-    pool.advance(case.seconds, Requests(case.rate, work, SEED, compile=pool.compiled))
-    pool.advance(case.seconds + 10 * case.within_s)
-    seen = pool.measure()
-    ended = seen.finished + seen.failed + seen.gave_up + seen.refused + seen.queued
-    return seen.in_time / ended if ended else None
+    patience_s = max(spec.service.queue.maxWaitSeconds or 0.0, spec.promise.within)
+    told = replace(how, patience_s=patience_s, seed=SEED, compile=compiled)
+    return single.play(spec, requests, scale, told, keep_points=False)
 
 
 def moment(text: str, now: float) -> float:

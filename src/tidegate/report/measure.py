@@ -26,7 +26,7 @@ def report(
     entries: Sequence[Entry],
     specs: Specs,
     window: Window,
-    simulate: Callable[[Case], float | None],
+    simulate: Callable[[PoolSpec, Case], float | None],
     play: Play = lambda *_: (),
 ) -> Report:
     """Compute everything. `entries` must also hold the transitions before the window, or older replicas are missed.

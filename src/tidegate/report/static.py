@@ -20,7 +20,7 @@ def static_fleet(
     traffic: Traffic,
     price_per_h: float | None,
     window: Window,
-    simulate: Callable[[Case], float | None],
+    simulate: Callable[[PoolSpec, Case], float | None],
 ) -> Static | None:
     """The fleet that somebody who knew the peak would have set up; None when its size cannot be told.
 
@@ -44,7 +44,7 @@ def static_fleet(
         slot_h=slot_h,
         cost=None if price_per_h is None else replica_h * price_per_h,
         utilisation=traffic.service_s_sum / HOUR_S / slot_h if slot_h else None,
-        success=simulate(case) if traffic.arrivals else None,
+        success=simulate(spec, case) if traffic.arrivals else None,
     )
 
 

@@ -22,7 +22,10 @@ def report(
     service: Annotated[str | None, typer.Option(help="Only this service.", autocompletion=complete_service)] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Play the same arrivals under other policies, too: hpa, kpa, rayserve, skyserve, by comma."),
+        typer.Option(
+            help="Play the same arrivals under other policies, too: all, or some of hpa, hpa-demand, kpa, cron-hpa, "
+            "rayserve, skyserve, static-mean, static:N, by comma."
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a line per pool and one for all.")] = False,
@@ -35,12 +38,14 @@ def report(
     """
     from tidegate.base.clock import SystemClock
     from tidegate.cli.output import console
-    from tidegate.cli.report import CannotWrite, collect, moment, open_journal, show, simulated
+    from tidegate.cli.report import CannotWrite, collect, moment, open_journal, policies, show, simulated
     from tidegate.report.render import to_csv, to_html, to_json
 
     now = SystemClock().wall()
     begin, end = (moment(text, now) if text else None for text in (since, until))
-    names = tuple(dict.fromkeys(filter(None, (n.strip() for n in (against or "").split(",")))))
+    names = policies(against)
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json do not go together.")
     with open_journal(state) as journal:
         made = collect(journal, since=begin, until=end, service=service, simulate=simulated, against=names)
     if html is not None:

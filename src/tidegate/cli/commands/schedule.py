@@ -27,12 +27,15 @@ def suggest(
         str | None,
         typer.Option(help="Its traffic: a trace with a start time, or an access log. Default: the journal."),
     ] = None,
-    service_seconds: Annotated[
-        float | None, typer.Option(help="With --trace: mean service time of a request, seconds.", min=0.0001)
+    service_time: Annotated[
+        str | None,
+        typer.Option(help="With --trace: seconds of work a request is. Default: as measured here."),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="With --trace: requests a replica works on at a time. [default: 1]", min=1)
+        int | None,
+        typer.Option(help="With --trace: requests a replica works on at a time. Default: as declared here.", min=1),
     ] = None,
+    pool: Annotated[str, typer.Option(help="With --trace: its size class.")] = "default",
     busy: Annotated[float, typer.Option(help="Share of the slots meant to be busy.", min=0.05, max=1.0)] = 0.8,
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
@@ -42,17 +45,16 @@ def suggest(
     Half hours of the week that regularly need half as much again as the median one, as YAML to put under `scaling:`.
     """
     from tidegate.cli import learning as work
-    from tidegate.cli.output import print_json
+    from tidegate.cli.output import print_json, warn
 
-    if trace is None:
-        if service_seconds is not None or concurrency is not None:
-            raise typer.BadParameter("--service-seconds and --concurrency go with --trace; the journal has its own.")
-        found = work.from_journal(service, state, busy)
-    elif service_seconds is None:
-        raise typer.BadParameter("--trace needs --service-seconds: how much work a request is.")
+    if trace is not None:
+        found = work.from_trace(service, pool, trace, service_time, concurrency, busy, state)
+    elif service_time is not None or concurrency is not None:
+        raise typer.BadParameter("--service-time and --concurrency go with --trace; the journal has its own.")
     else:
-        found = work.from_trace(trace, service_seconds, concurrency or 1, busy)
+        found = work.from_journal(service, state, busy)
     told = work.suggested(found, time_zone)
+    warn(f"{service}/{one.pool}: {one.beyond}" for one in told if one.beyond)
     if as_json:
         print_json(told)
         return
