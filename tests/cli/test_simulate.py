@@ -193,6 +193,14 @@ def test_faults_name_clusters_that_exist(manifest, tmp_path):
     assert "no cluster 'moon'; there are here" in asked(manifest, "--faults", str(faults)).stderr
 
 
+def test_faults_that_will_do_nothing_are_told(manifest, tmp_path):
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("- {at: 20m, crash: {}}\n- {at: 5m, upgrade: {service: ocr, bad: verify}}\n")
+    said = asked(manifest, "--faults", str(faults)).stderr
+    assert "crash at 20 min comes after the end of the run, which is 10 min long" in said
+    assert "ocr has no rollout.verify" in said
+
+
 def test_of_several_services_each_trace_names_its_own(tmp_path):
     path = tmp_path / "both.yaml"
     path.write_text(MANIFEST + SPEECH + CLUSTER)

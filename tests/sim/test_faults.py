@@ -26,7 +26,7 @@ def test_everything_wrong_is_said_at_once():
     with pytest.raises(SpecError) as caught:
         parsed(entries)
     said = str(caught.value)
-    for part in ("faults[0]", "exactly one of", "outage needs a cluster", "slow needs `for`"):
+    for part in ("faults: [0]", "exactly one of", "outage needs a cluster", "slow needs `for`"):
         assert part in said
 
 
@@ -35,3 +35,26 @@ def test_a_file_that_is_no_list_is_refused(tmp_path):
     path.write_text("at: 1h\n")
     with pytest.raises(SpecError, match="expected a list"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- {at: 1h, crash: {conut: 2}}", "faults.yaml:1: [0].crash.conut: is not a field here. Did you mean count?"),
+        ("- {at: 1h, blind: {}, for: 1m}\n- {at: 1h, crsh: {}}", "faults.yaml:2: [1]: needs exactly one of crash"),
+        ("- {at: 1h, crsh: {}}", "Did you mean crash?"),
+        ("- {at: soon, crash: {}}", '[0].at: got "soon", expected a duration'),
+        ("- {at: 1h, crash: {count: 0}}", "[0].crash.count: got 0, expected a number >= 1."),
+        ("- {at: 1h, for: 1m, slow: {factor: 0}}", "slow needs a factor above 0"),
+        ("- {at: 1h, upgrade: {service: ocr, bad: odd}}", '[0].upgrade.bad: got "odd", expected'),
+        ("- crash", '[0]: got "crash", expected a mapping'),
+        ("- {at: 1h, crash: {}", "faults.yaml:"),
+    ],
+)
+def test_each_fault_of_a_file_has_its_line_its_place_and_a_remedy(tmp_path, text, says):
+    path = tmp_path / "faults.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        read(path)
+    assert says in str(caught.value)
+    assert "Value error" not in str(caught.value)

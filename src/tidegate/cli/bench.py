@@ -25,6 +25,7 @@ from tidegate.cli import loads
 from tidegate.cli.bench_result import PoolTally, Result
 from tidegate.cli.client import Client
 from tidegate.cli.options import parse_header
+from tidegate.cli.output import warn
 from tidegate.sim import trace_files
 from tidegate.sim.requests import Requests, ServiceTime
 from tidegate.sim.trace import Trace
@@ -63,6 +64,7 @@ def play(asked: Asked, state: Path) -> Result:
         TidegateError: nothing runs, there is no such service, or trace, files or options cannot be used.
     """
     trace = loads.cut(trace_files.read(asked.trace), asked.begin, asked.until, asked.scale)
+    warn(trace.notes)
     timeout_s = loads.seconds(asked.timeout, "--timeout")
     if not 0 < timeout_s < math.inf:
         raise CannotBench(f"--timeout is {asked.timeout}; give a time above 0.")

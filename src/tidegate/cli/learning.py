@@ -12,6 +12,7 @@ from tidegate.base.errors import TidegateError, TraceError
 from tidegate.base.units import format_seconds
 from tidegate.cli.client import Client
 from tidegate.cli.loads import seconds
+from tidegate.cli.output import warn
 from tidegate.cli.report import NothingRecorded, open_journal
 from tidegate.cli.simulate import service_time
 from tidegate.model.journal import Entry, Kind
@@ -102,6 +103,7 @@ def _newest(journal: Journal) -> float:
 
 def _dated(what: str) -> Trace:
     found = trace_files.read(what)
+    warn(found.notes)
     if found.start is None:
         raise TraceError(f"{what}: its start is not known; add a line `# start=2024-05-01T00:00:00Z`.")
     return found

@@ -94,7 +94,23 @@ def scenario(
     lead_s = min(LEAD_S, LEAD_SHARE * made.length_s)
     made = replace(made, measure_from_s=_measure_from_s(asked.measure_from, lead_s, made.length_s))
     _check_faults(made, {c.name for c in specs.clusters}, {k.service for k in keys})
-    return made, (*told, *notes)
+    return made, (*told, *notes, *_vain_faults(made))
+
+
+def _vain_faults(made: Scenario) -> Iterator[str]:
+    """Sentences on faults that will not do what they say."""
+    tested = {s.name for s in made.specs.services if s.spec.rollout.verify is not None}
+    for fault in made.faults:
+        if fault.at >= made.length_s:
+            yield (
+                f"--faults: {fault.kind} at {format_seconds(fault.at)} comes after the end of the run, which is "
+                f"{format_seconds(made.length_s)} long."
+            )
+        elif fault.where.bad == "verify" and fault.where.service not in tested:
+            yield (
+                f"--faults: {fault.where.service} has no rollout.verify, which `bad: verify` is to fail: the upgrade "
+                f"at {format_seconds(fault.at)} goes through."
+            )
 
 
 def _above_0(text: str | None, option: str) -> float | None:

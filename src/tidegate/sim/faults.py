@@ -28,16 +28,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from tidegate.base.errors import SpecError
 from tidegate.base.units import Ratio, Seconds
 from tidegate.spec.common import Strict
+from tidegate.spec.documents import read_documents
+from tidegate.spec.faults import Fault as Wrong
+from tidegate.spec.faults import FieldPath, describe, meant
 
 Kind = Literal["crash", "outage", "partition", "slow", "capacity", "failing-starts", "blind", "upgrade", "price", "lie"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -73,7 +75,9 @@ class Fault(Strict):
             return data
         kinds = [k for k in KINDS if k in data]
         if len(kinds) != 1:
-            raise ValueError(f"needs exactly one of {', '.join(KINDS)}")
+            others = [str(k) for k in data if k not in ("at", "for", *KINDS)]
+            hint = meant(others[0], KINDS) if others and not kinds else ""
+            raise ValueError(f"needs exactly one of {', '.join(KINDS)}.{hint}")
         rest = {k: v for k, v in data.items() if k != kinds[0]}
         return rest | {"kind": kinds[0], "where": data[kinds[0]] or {}}
 
@@ -83,6 +87,8 @@ class Fault(Strict):
             raise ValueError(f"{self.kind} needs a cluster")
         if self.kind == "upgrade" and self.where.service is None:
             raise ValueError("upgrade needs a service")
+        if self.kind == "slow" and self.where.factor <= 0:
+            raise ValueError("slow needs a factor above 0: how many times as long requests take")
         if self.kind not in AT_ONCE and self.lasts <= 0:
             raise ValueError(f"{self.kind} needs `for`: how long it lasts")
         return self
@@ -103,26 +109,33 @@ def read(path: Path) -> tuple[Fault, ...]:
         SpecError: with every entry that cannot be read.
     """
     try:
-        data = yaml.safe_load(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise SpecError((f"{path}: cannot be read: {error.strerror}. Give a YAML list of faults.",)) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SpecError((f"{path}: is no YAML: {error}",)) from error
-    if not isinstance(data, list):
-        raise SpecError((f"{path}: expected a list of faults such as `- {{at: 2h, crash: {{count: 2}}}}`",))
-    return parsed(data, str(path))
+    except UnicodeDecodeError as error:
+        raise SpecError((f"{path}: is no text. Give a YAML list of faults.",)) from error
+    documents, wrong = read_documents(text, str(path))
+    if wrong:
+        raise SpecError(tuple(str(fault) for fault in wrong))
+    if len(documents) != 1 or not isinstance(documents[0].data, list):
+        raise SpecError((f"{path}: expected a list of faults such as `- {{at: 2h, crash: {{count: 2}}}}`.",))
+    return parsed(documents[0].data, str(path), documents[0].line)
 
 
-def parsed(data: Iterable[Any], name: str = "faults") -> tuple[Fault, ...]:
-    """Faults from data, in order of time."""
+def parsed(
+    data: Iterable[Any], name: str = "faults", line: Callable[[FieldPath], int] = lambda _: 0
+) -> tuple[Fault, ...]:
+    """Faults from data, in order of time; `line` says where in the file `name` something stands."""
     found, wrong = [], []
     for index, entry in enumerate(data):
         try:
             found.append(Fault.model_validate(entry))
         except ValidationError as error:
+            kind = next((k for k in KINDS if isinstance(entry, dict) and k in entry), "where")
             for one in error.errors():
-                place = ".".join(str(p) for p in one["loc"])
-                wrong.append(f"{name}[{index}]{'.' + place if place else ''}: {one['msg']}")
+                path, said = describe(one, Fault)
+                place = (index, *(kind if part == "where" else part for part in path))
+                wrong.append(str(Wrong(name, line(place), place, said)))
     if wrong:
         raise SpecError(tuple(wrong))
     return tuple(sorted(found, key=lambda f: f.at))

@@ -25,7 +25,8 @@ def _is_time(text: str) -> str:
     hours, colon, minutes = text.partition(":")
     digits = hours.isascii() and hours.isdecimal() and minutes.isascii() and minutes.isdecimal()
     if not (colon and digits and len(hours) <= 2 and len(minutes) == 2 and int(hours) <= 23 and int(minutes) <= 59):
-        raise ValueError(f'got {shown(text)}, expected a time of day "HH:MM" from "00:00" to "23:59"')
+        end = '. A day ends at "00:00"' if text == "24:00" else ""
+        raise ValueError(f'got {shown(text)}, expected a time of day "HH:MM" from "00:00" to "23:59"{end}')
     return f"{int(hours):02}:{minutes}"
 
 
