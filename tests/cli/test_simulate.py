@@ -201,6 +201,29 @@ def test_faults_that_will_do_nothing_are_told(manifest, tmp_path):
     assert "ocr has no rollout.verify" in said
 
 
+def test_what_finds_no_room_is_told(tmp_path):
+    path = tmp_path / "ocr.yaml"
+    path.write_text(MANIFEST + CLUSTER.replace("cpu: 64", "cpu: 2"))
+    told = simulate("-f", str(path), "--trace", "constant:mean=12,length=10m", "--service-time", "0.8", "--json")
+    assert re.search(r"ocr/default: for \d+ min.* more replicas were wanted than its clusters have room", told.stderr)
+    pool = next(p for p in json.loads(told.stdout)["pools"] if p["pool"] == "default")
+    assert (pool["most_replicas"], pool["pending_hours"] > 0) == (1, True), "the other pool has the other core"
+
+
+def test_fixed_hosts_are_not_simulated_and_that_is_said(tmp_path):
+    path = tmp_path / "ocr.yaml"
+    fixed = (
+        CLUSTER.replace("here", "racks").replace("kubernetes", "static").split(", region")[0]
+        + ", hosts: [{service: ocr, address: '127.0.0.1:1'}]}"
+    )
+    words = ("-f", str(path), "--trace", "constant:mean=6,length=10m", "--service-time", "0.8")
+    path.write_text(MANIFEST + CLUSTER + fixed)
+    assert "cluster racks: fixed hosts (runtime: static) are not simulated" in simulate(*words).stderr
+    path.write_text(MANIFEST + fixed)
+    told = simulate(*words)
+    assert (told.exit_code, "ocr/default may run only in racks" in told.stderr) == (1, True)
+
+
 def test_of_several_services_each_trace_names_its_own(tmp_path):
     path = tmp_path / "both.yaml"
     path.write_text(MANIFEST + SPEECH + CLUSTER)
@@ -338,11 +361,11 @@ def test_where_prices_change_the_drawn_cost_is_what_was_paid(manifest, tmp_path)
     assert run["cost"][-1] == pytest.approx(run["numbers"]["cost"], rel=0.05)
 
 
-def test_ray_serve_scales_although_the_gateway_would_refuse(tmp_path):
-    """Its measure is what waits; where next to nothing may wait, it would never see that it is too small."""
+def test_ray_serve_grows_with_replicas_of_one_slot_behind_a_gateway_that_refuses(tmp_path):
+    """It goes by what waits or is worked on: two a replica are never there where next to nothing may wait."""
     path = tmp_path / "ocr.yaml"
     path.write_text(MANIFEST.replace("concurrency: 2", "concurrency: 1").replace("within: 5s", "within: 1s") + CLUSTER)
     words = ("-f", str(path), "--trace", "step:mean=6,factor=3,length=40m", "--service-time", "0.5")
     told = json.loads(simulate(*words, "--baseline", "rayserve", "--json").stdout)
     pool = next(p for p in told["pools"] if p["pool"] == "default")
-    assert (pool["refused"], pool["scale_actions"] > 0) == (0, True)
+    assert pool["most_replicas"] >= 9

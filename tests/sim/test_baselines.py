@@ -86,6 +86,9 @@ class TestRayServe:
         assert answers[119] == 4
         assert answers[120] == 1
 
+    def test_aims_at_two_a_replica_or_at_seventy_per_cent_of_few_slots(self):
+        assert [RayServe.for_slots(n).target_ongoing for n in (1, 2, 3, 8)] == [0.7, 1.4, 2.0, 2.0]
+
 
 class TestSkyServe:
     def test_waits_five_minutes_before_it_adds_and_twenty_before_it_takes_away(self):

@@ -141,7 +141,6 @@ def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: f
         startup_s=starts.mean_s if starts.mean_s is not None else STARTUP_S,
         startup_cv=starts.cv,
         initial=max(scaling.minReplicas, min(scaling.maxReplicas, first)),
-        plain_queue=baselines.refuses_nobody(name),
     )
     seen = _play(spec, case, policy, how)
     if seen is None:

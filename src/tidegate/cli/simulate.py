@@ -78,6 +78,7 @@ def scenario(
     specs = loaded.specs
     keys = [p.key for p in specs.pools]
     loads, told = _loads(asked, specs, read)
+    told += tuple(_fixed_hosts(specs, loads))
     work, notes = _work(asked, specs, loads)
     made = Scenario(
         specs=specs,
@@ -126,6 +127,24 @@ def _measure_from_s(text: str | None, usual_s: float, length_s: float) -> float:
     if value >= length_s:
         raise CannotSimulate(f"--measure-from is {text}, but the run ends before that. Give less.")
     return value
+
+
+def _fixed_hosts(specs: Specs, loads: Mapping[PoolKey, Trace]) -> Iterator[str]:
+    """A sentence on each cluster of fixed hosts, which has no place in a made-up world.
+
+    Raises:
+        CannotSimulate: a service may run nowhere else.
+    """
+    fixed = {c.name for c in specs.clusters if c.spec.runtime == "static"}
+    for pool in specs.pools:
+        where = set(pool.placement.clusters or (c.name for c in specs.clusters))
+        if pool.key in loads and where and where <= fixed:
+            raise CannotSimulate(
+                f"{pool.key} may run only in {', '.join(sorted(where))}, and fixed hosts (runtime: static) are not "
+                "simulated. Give it a local or kubernetes cluster in a copy of the manifest."
+            )
+    for name in sorted(fixed):
+        yield f"cluster {name}: fixed hosts (runtime: static) are not simulated; it is as if it were not there."
 
 
 def _check_faults(made: Scenario, clusters: set[str], services: set[str]) -> None:
@@ -340,7 +359,6 @@ def _under(made: Scenario, name: str) -> Scenario:
         made,
         scale=policies,
         tick_s=min(made.longest_tick_s, max(often, finest)),
-        plain_queue=baselines.refuses_nobody(name),
         drawn_s=made.bin_s,
     )
 

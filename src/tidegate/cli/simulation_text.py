@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
@@ -115,6 +116,13 @@ def as_json(runs: Sequence[Run]) -> str:
     return json.dumps(body)
 
 
+def _beginning(result: Result) -> str:
+    """When it begins, unless nobody said so."""
+    if result.epoch == shapes.START:
+        return ""
+    return f" from {datetime.fromtimestamp(result.epoch, UTC):%Y-%m-%d %H:%M} UTC on"
+
+
 def check_page(path: Path) -> None:
     """Whether the page can be written, before minutes of playing.
 
@@ -137,7 +145,8 @@ def write_page(path: Path, runs: Sequence[Run], asked: Asked) -> None:
     """
     result = runs[0].result
     traces = ", ".join(t if shapes.is_shape(t) else Path(t).name for t in asked.traces)
-    about = f"{traces} over {format_seconds(result.length_s)}; a replica starts in {asked.startup}; seed {asked.seed}. "
+    about = f"{traces} over {format_seconds(result.length_s)}{_beginning(result)}; "
+    about += f"a replica starts in {asked.startup}; seed {asked.seed}. "
     about += "The first minutes, in which every policy only begins to learn, are drawn but not counted."
     try:
         path.write_text(page.page(runs, command=command_line(asked.seed), about=about), "utf-8")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from tidegate.base.units import format_seconds
 from tidegate.model.plan import Tick
 from tidegate.report.price import hourly_price
 from tidegate.sim.engine import IntervalStats
@@ -104,7 +105,7 @@ class Ledger:
             seed=self.scenario.seed,
             starts=self.places.starts,
             stops=self.places.stops,
-            warnings=warnings(self.scenario),
+            warnings=(*warnings(self.scenario), *_no_room(pools)),
             events=tuple(self.events),
             faults=self.scenario.faults,
         )
@@ -129,3 +130,14 @@ class Ledger:
                 overlap_s = max(0.0, min(until, fault.ends) - max(since, fault.at))
                 total += overlap_s * (fault.where.factor - 1)
         return total
+
+
+def _no_room(pools: Iterable[PoolResult]) -> Iterator[str]:
+    """Sentences on pools that wanted more than the clusters hold."""
+    for pool in pools:
+        if pool.total.full_s:
+            yield (
+                f"{pool.key}: for {format_seconds(pool.total.full_s)} more replicas were wanted than its clusters have "
+                f"room for, on average {pool.total.pending_s / pool.total.full_s:.1f}. Give it more capacity or "
+                "further clusters, or lower maxReplicas."
+            )

@@ -23,7 +23,7 @@ _PAGE = """<!doctype html>
 <style>{plot_css}{css}</style></head><body>
 <h1>{headline}</h1><p class="about">{about}</p>
 {notes}<div id="pools"></div><div id="cards" class="cards"></div><div id="table"></div>
-<p class="hint">Times are UTC. Drag over a chart to zoom, double-click to see everything.</p>
+<p class="hint">{hint}Times are UTC. Drag over a chart to zoom, double-click to see everything.</p>
 <div id="charts"></div><div id="events"></div>
 <footer>{footer}</footer>
 <script type="application/json" id="data">{data}</script>
@@ -55,6 +55,7 @@ def page(runs: Sequence[Run], *, command: str, about: str) -> str:
         about=html.escape(about),
         notes=f'<ul class="notes">{notes}</ul>' if notes else "",
         footer=f"Every request is simulated. Repeat this run: <code>{html.escape(command)}</code>",
+        hint="Click a row of the table to draw it or leave it out. " if len(runs) > 1 else "",
         data=json.dumps(_data(runs), separators=(",", ":")).replace("<", "\\u003c"),
         plot_js=_asset("uPlot.iife.min.js").replace("</script", "<\\/script"),
         js=_asset("page.js"),

@@ -62,6 +62,7 @@ class PoolResult:
             "wait_s": {f"p{q * 100:g}": self.waits.quantile_s(q) for q in QUANTILES},
             "answer_s": {f"p{q * 100:g}": self.answers.quantile_s(q) for q in QUANTILES},
             "replica_hours": self.replica_hours,
+            "pending_hours": self.total.pending_s / 3600,
             "cost": self.cost,
             "utilization": self.utilization,
             "scale_actions": self.changes,

@@ -33,9 +33,8 @@ class Scenario:
 
     `loads` and `work` are per pool. `scale` is None for Tidegate's own policy, else one policy per pool. Nothing
     before `measure_from_s` counts. `tick_s` is the longest time between two decisions; events bring them forward, to
-    `react_s` after they happen. In a `plain_queue` everybody waits until his patience ends, where the gateway would
-    have refused who cannot be in time. What is drawn is in bins of `drawn_s`. A `cold` system has never run:
-    minReplicas stand there and nothing was measured. `repeat` is the command that repeats the run.
+    `react_s` after they happen. What is drawn is in bins of `drawn_s`. A `cold` system has never run: minReplicas stand
+    there and nothing was measured. `repeat` is the command that repeats the run.
     """
 
     specs: Specs
@@ -54,7 +53,6 @@ class Scenario:
     startups: Mapping[PoolKey, Startup] = field(default_factory=dict)
     react_s: float = REACT_S
     cold: bool = False
-    plain_queue: bool = False
     drawn_s: float | None = None
 
     @property

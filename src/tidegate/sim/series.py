@@ -14,7 +14,8 @@ WINDOW_S = 60.0  # the promise is judged minute by minute
 class Bin:
     """One stretch of time; sums of the intervals in it, and the state at the end of the last one.
 
-    `where` holds replica seconds by cluster, start-up and drain included.
+    `where` holds replica seconds by cluster, start-up and drain included; `pending_s` those that were wanted and found
+    no room, `full_s` how long there were such.
     """
 
     at: float
@@ -31,7 +32,8 @@ class Bin:
     ready_s: float = 0.0
     starting_s: float = 0.0
     draining_s: float = 0.0
-    pending: int = 0
+    pending_s: float = 0.0
+    full_s: float = 0.0
     cost: float = 0.0
     where: dict[str, float] = field(default_factory=dict)
 
@@ -104,7 +106,9 @@ def _count(target: Bin, load: IntervalStats, there: Standing) -> None:
     for name in ("arrivals", "finished", "in_time", "failed", "gave_up", "refused", "busy_slot_s", "queued_s"):
         setattr(target, name, getattr(target, name) + getattr(load, name))
     target.seconds += load.interval_s
-    target.wanted, target.pending = there.wanted, there.pending
+    target.wanted = there.wanted
+    target.pending_s += there.pending * load.interval_s
+    target.full_s += load.interval_s if there.pending else 0.0
     target.ready_s += there.ready * load.interval_s
     target.starting_s += there.starting * load.interval_s
     target.draining_s += there.draining * load.interval_s

@@ -236,13 +236,12 @@ class World:
     def _pool(self, key: PoolKey) -> Pool:
         spec, queue = self.specs[key], self.specs[key].service.queue
         patience_s = self.scenario.patience_s or spec.service.requestTimeoutSeconds
-        plain = self.scenario.plain_queue
         return Pool(
             slots=spec.concurrency,
             patience_s=patience_s,
             within_s=spec.promise.within,
-            max_wait_s=patience_s if plain else queue.maxWaitSeconds or spec.promise.within,
-            admission=None if plain else Admission(spec),
+            max_wait_s=queue.maxWaitSeconds or spec.promise.within,
+            admission=Admission(spec),
             tries=self.scenario.tries if spec.service.idempotent else 1,
             epoch=self.epoch,
             compile=self.scenario.compile,

@@ -148,7 +148,7 @@
       card(data.priced ? "Cost" : "Replica-hours", data.priced ? money(n.cost) : few(n.replica_hours), `${few(n.replica_hours)} replica-hours, at most ${n.most_replicas} at once`),
       card("Answer, p95", secs(n.answer_s.p95), `p50 ${secs(n.answer_s.p50)}, p99 ${secs(n.answer_s.p99)}`),
       card("Wait, p95", secs(n.wait_s.p95), `p99 ${secs(n.wait_s.p99)}`),
-      card("Promise broken", span(n.broken_s), `${n.scale_actions} changes of scale`, n.broken_s ? "" : "good"),
+      card("Promise broken", span(n.broken_s), `${n.scale_actions.toLocaleString("en")} changes of scale`, n.broken_s ? "" : "good"),
     );
   };
 
@@ -171,7 +171,7 @@
         el("td", {}, secs(n.answer_s.p95)),
         el("td", {}, secs(n.wait_s.p99)),
         el("td", {}, span(n.broken_s)),
-        el("td", {}, String(n.scale_actions)));
+        el("td", {}, n.scale_actions.toLocaleString("en")));
       const toggle = () => {
         if (shown.has(i) && shown.size > 1) shown.delete(i); else shown.add(i);
         table(); draw();
@@ -186,8 +186,7 @@
     });
     const heads = ["policy", "in time", data.priced ? "cost" : "replica-hours", "relative", "slots used", "answer p95", "wait p99", "broken for", "changes"];
     host.append(el("section", {}, el("h2", {}, "The same requests under other policies"),
-      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h)))), body))),
-      el("p", { class: "hint" }, "Click a row to draw it or leave it out."));
+      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h)))), body))));
   };
 
   // All services and size classes at a glance; a click on one shows it below.

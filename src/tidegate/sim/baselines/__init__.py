@@ -6,6 +6,6 @@ how often its original evaluates. Used by the simulator only: nothing live calls
 """
 
 from tidegate.sim.baselines.base import Baseline
-from tidegate.sim.baselines.catalogue import NAMES, Case, baseline, is_name, refuses_nobody, title
+from tidegate.sim.baselines.catalogue import NAMES, Case, baseline, is_name, title
 
-__all__ = ["NAMES", "Baseline", "Case", "baseline", "is_name", "refuses_nobody", "title"]
+__all__ = ["NAMES", "Baseline", "Case", "baseline", "is_name", "title"]

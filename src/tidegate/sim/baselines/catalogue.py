@@ -35,7 +35,7 @@ _MAKERS: dict[str, tuple[str, Callable[[Case], Baseline]]] = {
         "hourly floors of the week before, and the HPA",
         lambda c: CronHpa(cron_floors(c.before, c.mean_service_s, c.slots)),
     ),
-    "rayserve": ("Ray Serve's autoscaler", lambda c: RayServe()),
+    "rayserve": ("Ray Serve's autoscaler", lambda c: RayServe.for_slots(c.slots)),
     "skyserve": ("SkyServe's request-rate autoscaler", lambda c: SkyServe.at_share(c.mean_service_s, c.slots)),
 }
 NAMES = tuple(_MAKERS)
@@ -57,15 +57,6 @@ def baseline(name: str, case: Case) -> Baseline:
     if name not in _MAKERS:
         raise TidegateError(f"no baseline {name!r}; there are {', '.join(NAMES)} and static:N.")
     return _MAKERS[name][1](case)
-
-
-def refuses_nobody(name: str) -> bool:
-    """Whether the original stands behind queues of its own in which everybody waits, and measures itself by them.
-
-    Ray Serve's only measure is the number of requests that wait or are worked on. Where the gateway refuses, fewer than
-    its two a replica can be there at most (one worked on, less than one with room to wait), and it never scales.
-    """
-    return name == "rayserve"
 
 
 def title(name: str) -> str:

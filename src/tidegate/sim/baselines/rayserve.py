@@ -7,7 +7,9 @@ mean over 30 s, up after 30 s of wanting more, down after 600 s of wanting fewer
 of 0.1 s in a row; here the time since the wish began is kept, which is the same.
 
 What differs. It is asked every 5 s, so a delay may end up to 5 s late. Zero replicas (`downscale_to_zero_delay_s`) are
-left out. Requests wait in one queue, where the original's routers each choose a replica: kinder to it.
+left out. Requests wait in one queue, where the original's routers each choose a replica: kinder to it. Its 2 ongoing
+requests are meant for replicas that work on 5 at a time (`max_ongoing_requests`); where 70% of a replica's slots are
+less than 2, those are aimed at, as by the others: with one slot, an aim of 2 is one request at work and one that waits.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from dataclasses import dataclass, replace
 
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
 from tidegate.sim.baselines.base import WindowMemory, answer, clamp, current_of, keep, mean_over, windowed
+
+TARGET_ONGOING = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +35,18 @@ class RayMemory(WindowMemory):
 class RayServe:
     """Ongoing requests (in flight and queued) per running replica."""
 
-    target_ongoing: float = 2.0
+    target_ongoing: float = TARGET_ONGOING
     look_back_s: float = 30.0
     upscale_delay_s: float = 30.0
     downscale_delay_s: float = 600.0
     upscaling_factor: float = 1.0
     downscaling_factor: float = 1.0
     period_s: float = 5.0
+
+    @staticmethod
+    def for_slots(slots: int, share: float = 0.7) -> RayServe:
+        """With its default aim, or `share` of the slots of a replica where that is less."""
+        return RayServe(target_ongoing=min(TARGET_ONGOING, share * slots))
 
     def __call__(self, inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
         known = memory if isinstance(memory, RayMemory) else RayMemory(wanted=memory.wanted)
