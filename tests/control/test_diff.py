@@ -31,3 +31,27 @@ def test_of_a_script_it_is_told_that_its_text_changed():
     assert change.fields == ("/a/alive.py: its text changed",)
     (change,) = (c for c in changes(declared(), after) if c.name == "ocr")
     assert all(field.startswith("probes.liveness") for field in change.fields)
+
+
+def fields(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    (change,) = (c for c in changes(declared(**before), declared(**after)) if c.name == "ocr")
+    return change.fields
+
+
+def test_of_a_list_of_pools_or_schedules_only_what_changes_is_told():
+    large = {"name": "large", "match": {"pixels": {"min": 8000000}}}
+    cards = {"name": "cards", "match": {"pixels": {"max": 100}}, "promise": {"success": "99.9%"}}
+    more = large | {"match": {"pixels": {"min": 9000000}}}
+    assert fields({"pools": [large]}, {"pools": [more]}) == ("pools[large].match.pixels.min: 8000000.0 -> 9000000.0",)
+    (added,) = fields({"pools": [large]}, {"pools": [cards, large]})
+    assert added.startswith("pools[cards]: unset -> {name: cards")
+    night = {"from": "22:00", "to": "06:00", "timeZone": "UTC", "minReplicas": 2}
+    noon = {"from": "11:00", "to": "13:00", "timeZone": "UTC", "minReplicas": 5}
+    one, two = {"scaling": {"schedules": [night]}}, {"scaling": {"schedules": [night, noon]}}
+    assert fields(one, {"scaling": {"schedules": [night | {"minReplicas": 3}]}}) == (
+        "scaling.schedules[0].minReplicas: 2 -> 3",
+    )
+    (added,) = fields(one, two)
+    assert added.startswith("scaling.schedules: with {name: ")
+    (gone,) = fields(two, {"scaling": {"schedules": [noon]}})
+    assert gone.startswith("scaling.schedules: without {name: ")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegate.base.units import format_bytes
+from tidegate.base.wording import counted
 from tidegate.cli.output import clean
 from tidegate.model.outlook import Outlook, PoolOutlook
 from tidegate.model.status import ClusterStatus
@@ -45,7 +46,7 @@ def print_outlook(outlook: Outlook) -> None:
         typer.echo(f"  {pool.service}/{pool.pool}: {_told(pool)}")
     same = len(outlook.pools) - len(touched)
     if same:
-        typer.echo(f"  {same} pools as before" if touched else "  every pool as before")
+        typer.echo(f"  {counted(same, 'pool')} as before" if touched else "  every pool as before")
     typer.echo(f"  cost per hour: {outlook.cost_per_hour_before:g} -> {outlook.cost_per_hour_after:g}")
 
 

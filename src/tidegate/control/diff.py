@@ -57,8 +57,30 @@ def _fields(old: Any, new: Any, path: str) -> Iterable[str]:
     elif isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _fields(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif _are_mappings(old) and _are_mappings(new):
+        yield from _items(old, new, path)
     elif old != new:
         yield f"{path.removeprefix('spec.')}: {_short(old)} -> {_short(new)}"
+
+
+def _are_mappings(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, dict) for item in value)
+
+
+def _items(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], path: str) -> Iterable[str]:
+    """Lists of mappings such as pools and schedules: item by item, by name or by place; else what came and went."""
+    before, after = ({item.get("name") or i: item for i, item in enumerate(items)} for items in (old, new))
+    if len(before) == len(old) and len(after) == len(new) and (len(old) == len(new) or _are_named((*old, *new))):
+        for key in dict.fromkeys((*before, *after)):
+            yield from _fields(before.get(key), after.get(key), f"{path}[{key}]")
+        return
+    name = path.removeprefix("spec.")
+    yield from (f"{name}: without {_short(item)}" for item in old if item not in new)
+    yield from (f"{name}: with {_short(item)}" for item in new if item not in old)
+
+
+def _are_named(items: Iterable[dict[str, Any]]) -> bool:
+    return all(item.get("name") for item in items)
 
 
 def _short(value: Any) -> str:
