@@ -106,6 +106,18 @@ def test_other_manifests_are_compared_with(manifest, tmp_path):
     assert told["compare"][0]["replica_hours"] > 1.5 * told["replica_hours"]
 
 
+def test_manifests_with_other_pools_are_compared_pool_by_pool(manifest, tmp_path):
+    other, page = tmp_path / "one.yaml", tmp_path / "run.html"
+    other.write_text((MANIFEST + CLUSTER).replace("{name: large,", "{name: small,"))
+    told = asked(manifest, "--baseline", str(other), "--html", str(page))
+    assert told.exit_code == 0, told.output
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text())[1])
+    runs = {p["name"]: [r and r["numbers"]["pool"] for r in p["runs"]] for p in data["pools"]}
+    assert runs == {"ocr": ["default", "default"], "ocr/large": ["large", None]}
+    refused = asked(manifest, "--baseline", str(other), "--share", "ocr/large=10%")
+    assert f"--baseline {other}: the same options do not suit these manifests: --share" in refused.stderr
+
+
 def test_size_classes_get_their_share_and_their_own_service_time(manifest):
     words = ("--share", "ocr/large=25%", "--service-time", "ocr/large=2s,1", "--json")
     told = json.loads(asked(manifest, *words).stdout)

@@ -312,7 +312,7 @@ def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: st
     made, notes = scenario(asked, asked.files, repeat, read)
     jobs: list[tuple[str, str, Scenario, str | None]] = [(OURS, "the policy that runs live", made, None)]
     if baseline is not None and Path(baseline).exists():
-        other = scenario(asked, [baseline], repeat, read)[0]
+        other = _other_manifests(asked, baseline, repeat, read)
         jobs.append((Path(baseline).stem, "Tidegate with these manifests", other, None))
     elif baseline is not None and not names:
         jobs = [(baseline, baselines.title(baseline), made, baseline)]
@@ -327,6 +327,13 @@ def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: st
     first = runs[0]
     runs[0] = replace(first, result=replace(first.result, warnings=(*notes, *first.result.warnings)))
     return runs
+
+
+def _other_manifests(asked: Asked, file: str, repeat: str, read: Read) -> Scenario:
+    try:
+        return scenario(asked, [file], repeat, read)[0]
+    except CannotSimulate as error:
+        raise CannotSimulate(f"--baseline {file}: the same options do not suit these manifests: {error}") from None
 
 
 def _compared(compare: str | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tidegate.sim.result import PoolResult, Result
 from tidegate.sim.series import Bin
+from tidegate.spec.resolve import PoolKey
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -102,14 +103,20 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
         "priced": priced,
         "policies": [{"name": r.name, "title": r.title} for r in runs],
         "faults": [{"from": result.epoch + f.at, "to": result.epoch + f.ends, "name": f.kind} for f in result.faults],
-        "pools": [_pool([r.result.pools[i] for r in runs], result.epoch, priced) for i in busiest_first],
+        "pools": [_pool(_same_pool(runs, result.pools[i].key), result.epoch, priced) for i in busiest_first],
         "events": [[round(result.epoch + at, 1), text] for at, text in result.events[:MOST_EVENTS]],
         "moreEvents": max(0, len(result.events) - MOST_EVENTS),
     }
 
 
-def _pool(of: Sequence[PoolResult], epoch: float, priced: bool) -> dict[str, Any]:
+def _same_pool(runs: Sequence[Run], key: PoolKey) -> list[PoolResult | None]:
+    """One pool in every run; None where other manifests do not have it."""
+    return [next((p for p in run.result.pools if p.key == key), None) for run in runs]
+
+
+def _pool(of: Sequence[PoolResult | None], epoch: float, priced: bool) -> dict[str, Any]:
     first = of[0]
+    assert first is not None, "the pools are those of the first run"
     bins = first.series.bins
     work_s = first.total.busy_slot_s / max(1, first.total.finished)
     rates = [_rate(b.arrivals, b) for b in bins]
@@ -120,7 +127,7 @@ def _pool(of: Sequence[PoolResult], epoch: float, priced: bool) -> dict[str, Any
         "at": [round(epoch + b.at, 1) for b in bins],
         "rps": rates,
         "needed": [None if r is None else _short(r * work_s / first.slots) for r in rates],
-        "runs": [_lines(p, len(bins), priced) for p in of],
+        "runs": [_lines(p, len(bins), priced) if p is not None else None for p in of],
         "where": _where(bins),
     }
 

@@ -105,7 +105,7 @@
     const host = document.getElementById("charts");
     host.replaceChildren();
     const soft = css("--soft");
-    const lines = [...shown].sort((a, b) => b - a).map((i) => ({ i, run: here.runs[i], label: data.policies[i].name, color: colorOf(i) }));
+    const lines = [...shown].filter((i) => here.runs[i]).sort((a, b) => b - a).map((i) => ({ i, run: here.runs[i], label: data.policies[i].name, color: colorOf(i) }));
     chart(host, "Requests a second", [
       { label: "arriving", values: here.rps, color: soft, fill: soft + "22" },
       ...lines.slice().reverse().map((l) => ({ label: lines.length > 1 ? `lost (${l.label})` : "not answered in time", values: l.run.lost, color: lines.length > 1 ? l.color : css("--bad"), width: 1.2 })),
@@ -159,11 +159,11 @@
     const here = data.pools[pool];
     const base = here.runs[0].numbers;
     const paid = (n) => (data.priced ? n.cost : n.replica_hours);
+    const heads = ["policy", "in time", data.priced ? "cost" : "replica-hours", "relative", "slots used", "answer p95", "wait p99", "broken for", "changes"];
     const body = el("tbody");
     data.policies.forEach((policy, i) => {
-      const n = here.runs[i].numbers;
-      const row = el("tr", { class: `${i === 0 ? "ours" : ""} ${shown.has(i) ? "" : "off"}`, style: `--c:${colorOf(i)}`, tabindex: "0", "aria-selected": String(shown.has(i)) },
-        el("td", {}, el("span", { class: "swatch" }), policy.name, el("span", { class: "title" }, policy.title)),
+      const run = here.runs[i], n = run && run.numbers;
+      const cells = !run ? heads.slice(1).map(() => el("td", {}, "–")) : [
         el("td", { class: n.promise.kept ? "good" : "bad" }, share(n.success)),
         el("td", {}, data.priced ? money(n.cost) : few(n.replica_hours)),
         el("td", {}, paid(base) ? (paid(n) / paid(base)).toFixed(2) + "×" : "–"),
@@ -171,7 +171,11 @@
         el("td", {}, secs(n.answer_s.p95)),
         el("td", {}, secs(n.wait_s.p99)),
         el("td", {}, span(n.broken_s)),
-        el("td", {}, n.scale_actions.toLocaleString("en")));
+        el("td", {}, n.scale_actions.toLocaleString("en")),
+      ];
+      const row = el("tr", { class: `${i === 0 ? "ours" : ""} ${shown.has(i) ? "" : "off"}`, style: `--c:${colorOf(i)}`, tabindex: "0", "aria-selected": String(shown.has(i)) },
+        el("td", {}, el("span", { class: "swatch" }), policy.name, el("span", { class: "title" }, run ? policy.title : policy.title + ", which have no such pool")),
+        ...cells);
       const toggle = () => {
         if (shown.has(i) && shown.size > 1) shown.delete(i); else shown.add(i);
         table(); draw();
@@ -184,7 +188,6 @@
       });
       body.append(row);
     });
-    const heads = ["policy", "in time", data.priced ? "cost" : "replica-hours", "relative", "slots used", "answer p95", "wait p99", "broken for", "changes"];
     host.append(el("section", {}, el("h2", {}, "The same requests under other policies"),
       el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", {}, h)))), body))));
   };
