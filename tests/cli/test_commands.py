@@ -312,3 +312,17 @@ def test_reasons_may_name_the_limit_that_decided(world: tuple[FakeControl, str])
     control.now = status(pool("ocr", [replica("ocr-1")], reasons=(Reason("demand", "busy", 9, "maxReplicas"),)))
     assert "demand  busy [limit: maxReplicas]" in run("explain", "ocr", "--state", state).stdout
     control.now = before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("simulate", "--trace", "constant"), "Missing option '--file'"),
+        (("simulat",), "No such command 'simulat'"),
+        (("report", "--csv"), "--csv and --json do not go together"),
+    ],
+)
+def test_wrong_usage_is_json_for_programs_too(words, says, tmp_path):
+    done = run(*words, "--json")
+    error = json.loads(done.stderr)["error"]
+    assert (done.exit_code, error["exit"], says in error["message"]) == (2, 2, True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
@@ -35,6 +36,10 @@ def code_of(error: BaseException) -> int:
     return UNREACHABLE if isinstance(error, Unreachable) else FAILED
 
 
+# Wrong options and arguments; typer has no name of its own for it.
+_Usage = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+
+
 class Guarded(TyperGroup):
     """A group whose commands end with a sentence and a code when they raise, with the traceback under `--debug`."""
 
@@ -47,6 +52,11 @@ class Guarded(TyperGroup):
                 raise
             complain(error, as_json=as_json)
             raise typer.Exit(code_of(error)) from None
+        except _Usage as error:
+            if not as_json:
+                raise
+            typer.echo(_as_json(error.format_message(), REFUSED), err=True)
+            raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 
@@ -55,9 +65,13 @@ def complain(error: TidegateError, *, as_json: bool) -> None:
     """Say what went wrong on the standard error stream."""
     faults = list(error.faults) if isinstance(error, SpecError) else []
     if as_json:
-        body = {"message": str(error), "exit": code_of(error)} | ({"faults": faults} if faults else {})
-        typer.echo(json.dumps({"error": body}), err=True)
+        typer.echo(_as_json(str(error), code_of(error), faults), err=True)
         return
     if len(faults) > 1:
         typer.echo(f"{len(faults)} faults:", err=True)
     typer.echo(str(error), err=True)
+
+
+def _as_json(message: str, code: int, faults: Sequence[str] = ()) -> str:
+    body: dict[str, Any] = {"message": message, "exit": code} | ({"faults": list(faults)} if faults else {})
+    return json.dumps({"error": body})
