@@ -147,7 +147,8 @@ def write_page(path: Path, runs: Sequence[Run], asked: Asked) -> None:
     traces = ", ".join(t if shapes.is_shape(t) else Path(t).name for t in asked.traces)
     about = f"{traces} over {format_seconds(result.length_s)}{_beginning(result)}; "
     about += f"a replica starts in {asked.startup}; seed {asked.seed}. "
-    about += "The first minutes, in which every policy only begins to learn, are drawn but not counted."
+    if result.counted_from_s:
+        about += f"The first {format_seconds(result.counted_from_s)} (grey) are for learning: drawn and not counted."
     try:
         path.write_text(page.page(runs, command=command_line(asked.seed), about=about), "utf-8")
     except OSError as error:

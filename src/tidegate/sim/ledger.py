@@ -105,6 +105,7 @@ class Ledger:
             seed=self.scenario.seed,
             starts=self.places.starts,
             stops=self.places.stops,
+            counted_from_s=self.scenario.measure_from_s,
             warnings=(*warnings(self.scenario), *_no_room(pools)),
             events=tuple(self.events),
             faults=self.scenario.faults,

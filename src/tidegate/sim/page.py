@@ -101,9 +101,10 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
     busiest_first = sorted(range(len(result.pools)), key=lambda i: -result.pools[i].total.arrivals)
     return {
         "priced": priced,
+        "countedFrom": result.epoch + result.counted_from_s,
         "policies": [{"name": r.name, "title": r.title} for r in runs],
         "faults": [{"from": result.epoch + f.at, "to": result.epoch + f.ends, "name": f.kind} for f in result.faults],
-        "pools": [_pool(_same_pool(runs, result.pools[i].key), result.epoch, priced) for i in busiest_first],
+        "pools": [_pool(_same_pool(runs, result.pools[i].key), result, priced) for i in busiest_first],
         "events": [[round(result.epoch + at, 1), text] for at, text in result.events[:MOST_EVENTS]],
         "moreEvents": max(0, len(result.events) - MOST_EVENTS),
     }
@@ -114,7 +115,7 @@ def _same_pool(runs: Sequence[Run], key: PoolKey) -> list[PoolResult | None]:
     return [next((p for p in run.result.pools if p.key == key), None) for run in runs]
 
 
-def _pool(of: Sequence[PoolResult | None], epoch: float, priced: bool) -> dict[str, Any]:
+def _pool(of: Sequence[PoolResult | None], run: Result, priced: bool) -> dict[str, Any]:
     first = of[0]
     assert first is not None, "the pools are those of the first run"
     bins = first.series.bins
@@ -124,10 +125,10 @@ def _pool(of: Sequence[PoolResult | None], epoch: float, priced: bool) -> dict[s
         "name": str(first.key) if first.key.pool != "default" else first.key.service,
         "within": first.within_s,
         "promised": first.promised,
-        "at": [round(epoch + b.at, 1) for b in bins],
+        "at": [round(run.epoch + b.at, 1) for b in bins],
         "rps": rates,
         "needed": [None if r is None else _short(r * work_s / first.slots) for r in rates],
-        "runs": [_lines(p, len(bins), priced) if p is not None else None for p in of],
+        "runs": [_lines(p, len(bins), priced, run.counted_from_s) if p is not None else None for p in of],
         "where": _where(bins),
     }
 
@@ -138,11 +139,12 @@ def _where(bins: Sequence[Bin]) -> dict[str, list[float | None]]:
     return {n: [_rate(b.where.get(n, 0.0), b) for b in bins] for n in names} if len(names) > 1 else {}
 
 
-def _lines(pool: PoolResult, count: int, priced: bool) -> dict[str, Any]:
+def _lines(pool: PoolResult, count: int, priced: bool, counted_from_s: float) -> dict[str, Any]:
     bins = [*pool.series.bins, *[Bin(0.0)] * count][:count]
     cost, sums = 0.0, []
     for b in bins:
-        cost += b.cost if priced else (b.ready_s + b.starting_s + b.draining_s) / 3600
+        if b.at + b.seconds / 2 >= counted_from_s:
+            cost += b.cost if priced else (b.ready_s + b.starting_s + b.draining_s) / 3600
         sums.append(_short(cost))
     return {
         "lost": [_rate(b.ended - b.in_time, b) for b in bins],

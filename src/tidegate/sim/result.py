@@ -72,7 +72,7 @@ class PoolResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All pools of a run. `events` are (second, sentence)."""
+    """All pools of a run. `events` are (second, sentence); nothing before second `counted_from_s` is in the sums."""
 
     pools: tuple[PoolResult, ...]
     length_s: float
@@ -80,6 +80,7 @@ class Result:
     seed: int
     starts: int
     stops: int
+    counted_from_s: float = 0.0
     warnings: tuple[str, ...] = ()
     events: tuple[tuple[float, str], ...] = ()
     faults: tuple[Fault, ...] = ()

@@ -42,6 +42,11 @@
     const { ctx, bbox } = u;
     const rowEnds = []; // names that would overlap stand below each other
     ctx.save();
+    const begun = Math.min(u.valToPos(data.countedFrom, "x", true), bbox.left + bbox.width);
+    if (begun > bbox.left) { // what is drawn and not counted
+      ctx.fillStyle = css("--soft") + "1c";
+      ctx.fillRect(bbox.left, bbox.top, begun - bbox.left, bbox.height);
+    }
     for (const fault of data.faults) {
       const a = Math.max(u.valToPos(fault.from, "x", true), bbox.left);
       const b = Math.min(u.valToPos(Math.max(fault.to, fault.from), "x", true), bbox.left + bbox.width);
