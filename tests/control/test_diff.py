@@ -52,6 +52,6 @@ def test_of_a_list_of_pools_or_schedules_only_what_changes_is_told():
         "scaling.schedules[0].minReplicas: 2 -> 3",
     )
     (added,) = fields(one, two)
-    assert added.startswith("scaling.schedules: with {name: ")
+    assert added == "scaling.schedules: with {from: 11:00, to: 13:00, timeZone: UTC, minReplicas: 5}"
     (gone,) = fields(two, {"scaling": {"schedules": [noon]}})
-    assert gone.startswith("scaling.schedules: without {name: ")
+    assert gone.startswith("scaling.schedules: without {from: 22:00, to: 06:00")

@@ -98,6 +98,7 @@ def _written(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(_written(v) for v in value)}]"
         case dict():
-            return f"{{{', '.join(f'{k}: {_written(v)}' for k, v in value.items() if v is not None)}}}"
+            told = {k: v for k, v in value.items() if v not in (None, "", (), [], {})}
+            return f"{{{', '.join(f'{k}: {_written(v)}' for k, v in told.items())}}}"
         case _:
             return str(value)

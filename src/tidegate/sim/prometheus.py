@@ -73,7 +73,8 @@ def _series(file: str, answer: Any) -> list[list[tuple[float, float]]]:
             _is_rate(file, one.get("metric") or {})
         return [sorted((float(at), float(value)) for at, value in one["values"]) for one in data["result"]]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise TraceError(f"{file}: not an answer of a Prometheus range query ({error!r}). {ASK}") from error
+        missing = "it has no data.result with values [time, value]"
+        raise TraceError(f"{file}: not an answer of a Prometheus range query: {missing}. {ASK}") from error
 
 
 def _is_rate(file: str, labels: Mapping[str, str]) -> None:
