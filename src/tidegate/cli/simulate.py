@@ -176,7 +176,7 @@ def _loads(asked: Asked, specs: Specs, read: Read) -> tuple[dict[PoolKey, Trace]
 
 
 def _traces(asked: Asked, services: Sequence[str], read: Read) -> dict[str, Trace]:
-    """By service; shapes have the time of day of the logs beside them."""
+    """By service; shapes begin when the logs beside them do."""
     named: dict[str, Trace] = {}
     made_up: set[str] = set()
     for text in asked.traces:
@@ -255,7 +255,8 @@ def service_time(text: str) -> ServiceTime:
         TidegateError: it is neither.
     """
     path = Path(text)
-    if path.is_file():
+    is_file = path.exists() and not path.is_dir()  # a pipe is one, too
+    if is_file:
         made = _measured(path)
     else:
         made = ServiceTime(*_mean_and_cv(text, DEFAULT_CV, "--service-time", "800ms,0.5, or a file of seconds"))
@@ -264,7 +265,7 @@ def service_time(text: str) -> ServiceTime:
     if made.mean_s > LONGEST_WORK_S:
         raise CannotSimulate(
             f"--service-time {text}: a mean of {format_seconds(made.mean_s)} a request. Check the unit (seconds)"
-            + (" and the column (the first with a number counts)." if path.is_file() else ".")
+            + (" and the column (the first with a number counts)." if is_file else ".")
         )
     return made
 

@@ -37,8 +37,11 @@ def bench(
     header: Headers = None,
     timeout: Annotated[str, typer.Option(help="Give a request up after this time.")] = "60s",
     scale: Annotated[float, typer.Option(help="Play the trace at so many times its rate.")] = 1.0,
-    begin: Annotated[str | None, typer.Option("--from", help="Leave out what comes before this time of it.")] = None,
-    until: Annotated[str | None, typer.Option(help="Leave out what comes after this time of it.")] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="Leave out what comes before: such as 2h from its beginning, or a date and time."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Leave out what comes after.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends at the same instants.")] = 1,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail when a promise is not kept or nothing was measured.")
