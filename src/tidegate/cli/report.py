@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from tidegate.base.errors import TidegateError, UnitError
 from tidegate.base.units import parse_seconds
+from tidegate.cli.output import clean
 from tidegate.control.settings import Settings
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.scaling import ScaleInput, ScaleMemory, ScaleResult
@@ -79,8 +81,11 @@ def collect(
     service: str | None,
     simulate: Callable[[PoolSpec, Case], float | None],
     against: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """The report of a journal: from `since` (its first entry) until `until` (its last one), epoch seconds.
+
+    `tell` is told what takes its time.
 
     Raises:
         NothingRecorded: no manifests or no entries, no such service.
@@ -107,11 +112,15 @@ def collect(
         )
     # The window ends with its last entry, which `until` of the journal would leave out.
     past_end = window.until + 1e-3
+    tell("reading the journal")
     entries: list[Entry] = list(journal.scan(kind=_LIVES, service=service, until=past_end))
     entries += journal.scan(kind=(Kind.LOAD, Kind.PHASE), service=service, since=window.since, until=past_end)
 
     def play(spec: PoolSpec, case: Case, starts: Starts, price_per_h: float | None) -> tuple[Other, ...]:
-        found = [played(name, spec, case, starts, price_per_h) for name in against]
+        found = []
+        for name in against:
+            tell(f"playing {spec.key} under {name}")
+            found.append(played(name, spec, case, starts, price_per_h))
         return tuple(other for other in found if other is not None)
 
     return compute(entries, Specs.of(services, clusters), window, simulate, play)
@@ -179,6 +188,17 @@ def _play(spec: PoolSpec, case: Case, scale: single.Scale, how: single.Play) -> 
     patience_s = max(spec.service.queue.maxWaitSeconds or 0.0, spec.promise.within)
     told = replace(how, patience_s=patience_s, seed=SEED, compile=compiled)
     return single.play(spec, requests, scale, told, keep_points=False)
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+    """A line on the standard error stream that says what is being done, for people."""
+    err = Console(stderr=True)
+    if not err.is_terminal:
+        yield lambda _: None
+        return
+    with err.status("") as line:
+        yield lambda text: line.update(f"{clean(text)} ...")
 
 
 def moment(text: str, now: float) -> float:

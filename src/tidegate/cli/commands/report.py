@@ -38,7 +38,7 @@ def report(
     """
     from tidegate.base.clock import SystemClock
     from tidegate.cli.output import console
-    from tidegate.cli.report import CannotWrite, collect, moment, open_journal, policies, show, simulated
+    from tidegate.cli.report import CannotWrite, collect, moment, open_journal, policies, show, simulated, telling
     from tidegate.report.render import to_csv, to_html, to_json
 
     now = SystemClock().wall()
@@ -46,8 +46,8 @@ def report(
     names = policies(against)
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json do not go together.")
-    with open_journal(state) as journal:
-        made = collect(journal, since=begin, until=end, service=service, simulate=simulated, against=names)
+    with open_journal(state) as journal, telling() as tell:
+        made = collect(journal, since=begin, until=end, service=service, simulate=simulated, against=names, tell=tell)
     if html is not None:
         try:
             html.write_text(to_html(made), "utf-8")
