@@ -28,6 +28,11 @@ def write(tmp_path, text: str, name: str = "trace.csv") -> str:
     return str(path)
 
 
+def answer(*series: list[tuple[float | str, float | str]], **labels: str) -> str:
+    result = [{"metric": labels, "values": [[at, str(v)] for at, v in one]} for one in series]
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+
 def test_csv_with_comments_and_header(tmp_path):
     trace = read(write(tmp_path, "# bin_seconds=60 source=x\nseconds,requests\n0,60\n60,120\n120,0\n"))
     assert trace == Trace("trace", 60.0, (1.0, 2.0, 0.0))
@@ -148,6 +153,10 @@ def test_a_shape_with_a_bad_key_or_value_is_refused(what, says):
         pytest.param(b'{"status": "success", "da', "t.json", "neither the answer.*Save what", id="cut JSON"),
         pytest.param(b'{"status":"error","error":"parse error"}', "t.json", "parse error", id="refused query"),
         pytest.param(b'{"data":{"resultType":"matrix","result":[]}}', "t.json", "no series", id="no series"),
+        pytest.param(b"0,1\n" + b"1" * 200_000 + b",1\n", "t.csv", "line 2 is", id="a field beyond reason"),
+        pytest.param(b"[" * 100_000, "t.json", "neither the answer", id="nested beyond reason"),
+        pytest.param(answer([(1e308, 1), (-1e308, 2)]).encode(), "t.json", "seconds since 1970", id="absurd times"),
+        pytest.param(answer([("nan", 1)]).encode(), "t.json", "seconds since 1970", id="a time that is none"),
         pytest.param(b"[1, 2, 3]", "t.json", "query_range", id="other JSON"),
     ],
 )
@@ -283,11 +292,6 @@ def test_a_trace_is_not_scaled_beyond_reason():
 
 
 # -- Prometheus ----------------------------------------------------------------------------------------------------
-
-
-def answer(*series: list[tuple[float, float | str]], **labels: str) -> str:
-    result = [{"metric": labels, "values": [[at, str(v)] for at, v in one]} for one in series]
-    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
 
 
 def test_a_hole_in_one_series_is_bridged_and_told(tmp_path):

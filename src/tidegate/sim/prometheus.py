@@ -16,7 +16,7 @@ from typing import Any
 
 from tidegate.base.errors import TraceError
 from tidegate.base.wording import counted
-from tidegate.sim.trace import Trace, checked
+from tidegate.sim.trace import LATEST_S, Trace, checked
 
 ASK = "Save what /api/v1/query_range?query=sum(rate(...))&start=&end=&step= gives."
 COUNTERS = ("_total", "_count", "_sum", "_bucket")
@@ -52,7 +52,7 @@ def read(name: str, text: str, file: str) -> Trace:
 def _answer(file: str, text: str) -> Any:
     try:
         answer = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TraceError(
             f"{file}: begins like JSON and is neither the answer of a Prometheus query nor a log of JSON objects with "
             f"a time, one a line ({error}). {ASK}"
@@ -71,10 +71,14 @@ def _series(file: str, answer: Any) -> list[list[tuple[float, float]]]:
             )
         for one in data["result"]:
             _is_rate(file, one.get("metric") or {})
-        return [sorted((float(at), float(value)) for at, value in one["values"]) for one in data["result"]]
+        found = [sorted((float(at), float(value)) for at, value in one["values"]) for one in data["result"]]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         missing = "it has no data.result with values [time, value]"
         raise TraceError(f"{file}: not an answer of a Prometheus range query: {missing}. {ASK}") from error
+    wrong = next((at for one in found for at, _ in one if not 0 <= at <= LATEST_S), None)
+    if wrong is not None:
+        raise TraceError(f"{file}: a value is at second {wrong:g}; expected seconds since 1970, as Prometheus gives.")
+    return found
 
 
 def _is_rate(file: str, labels: Mapping[str, str]) -> None:

@@ -120,10 +120,10 @@ def _csv(name: str, text: str, file: str) -> Trace:
         if not line.strip():
             continue
         divider = divider or next((d for d in ",;\t" if d in line), ",")
-        row = next(csv.reader([line], delimiter=divider))
         try:
+            row = next(csv.reader([line], delimiter=divider))
             (time, dated, zoned), count = _time(row[0]), float(row[1])
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, csv.Error):
             if header is None and not times:
                 header = line
                 continue
