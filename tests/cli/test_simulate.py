@@ -98,6 +98,12 @@ def test_a_baseline_takes_the_place_of_the_policy(manifest):
     assert next(p for p in told["pools"] if p["pool"] == "default")["most_replicas"] == 5
 
 
+def test_a_fixed_number_beyond_the_bounds_is_told(manifest):
+    told = asked(manifest, "--compare", "static:99,static:3", "--json")
+    assert "static:99: ocr/default may have 1 to 30 replicas, and is played with the nearest" in told.stderr
+    assert "static:3:" not in told.stderr
+
+
 def test_other_manifests_are_compared_with(manifest, tmp_path):
     other = tmp_path / "roomy.yaml"
     other.write_text((MANIFEST + CLUSTER).replace("minReplicas: 1", "minReplicas: 12"))
@@ -371,6 +377,17 @@ def test_where_prices_change_the_drawn_cost_is_what_was_paid(manifest, tmp_path)
     data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text())[1])
     run = next(p for p in data["pools"] if p["name"] == "ocr")["runs"][0]
     assert run["cost"][-1] == pytest.approx(run["numbers"]["cost"], rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["static", "static:12", "clairvoyant"])
+def test_who_knows_beforehand_has_what_is_needed_from_the_beginning(manifest, name):
+    """A fixed fleet always stands, and one who knows the future ordered in time, however long a start-up takes."""
+    words = ("-f", manifest, "--trace", "step:mean=6,length=40m", "--service-time", "0.8", "--startup", "30m")
+    told = json.loads(simulate(*words, "--measure-from", "0", "--baseline", name, "--json").stdout)
+    pool = next(p for p in told["pools"] if p["pool"] == "default")
+    assert pool["success"] > 0.98
+    if name.startswith("static"):
+        assert pool["replica_hours"] == pytest.approx(pool["most_replicas"] * 40 / 60, rel=0.01)
 
 
 def test_what_is_not_counted_is_drawn_and_told(manifest, tmp_path):

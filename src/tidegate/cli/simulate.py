@@ -6,7 +6,7 @@ import functools
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -320,6 +320,7 @@ def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: st
     elif baseline is not None and baseline not in names:
         names = (baseline, *names)
     jobs += [(n, _title(n), made, n) for n in names if n != OURS]
+    notes += tuple(_bounded(made, [policy for *_, policy in jobs if policy]))
     runs = []
     with _progress(jobs) as advance:
         for name, title, one, policy in jobs:
@@ -328,6 +329,16 @@ def play_all(asked: Asked, baseline: str | None, compare: str | None, repeat: st
     first = runs[0]
     runs[0] = replace(first, result=replace(first.result, warnings=(*notes, *first.result.warnings)))
     return runs
+
+
+def _bounded(made: Scenario, policies: Iterable[str]) -> Iterator[str]:
+    """Sentences on fixed numbers that the manifests do not allow."""
+    for name in policies:
+        count = name.removeprefix("static:")
+        for pool in made.specs.pools if count != name else ():
+            low, high = pool.scaling.minReplicas, pool.scaling.maxReplicas
+            if pool.key in made.loads and not low <= int(count) <= high:
+                yield f"{name}: {pool.key} may have {low} to {high} replicas, and is played with the nearest of them."
 
 
 def _other_manifests(asked: Asked, file: str, repeat: str, read: Read) -> Scenario:
@@ -403,7 +414,7 @@ def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> b
         tick_s=max(5.0, made.longest_tick_s),
         measure_from_s=made.measure_from_s,
         patience_s=min(patience_s, queue.maxWaitSeconds or pool.promise.within),
-        initial=max(1, int(trace.rates[0] * work.mean_s / pool.concurrency / 0.7)),
+        initial=pool.scaling.minReplicas,
         epoch=made.epoch,
         seed=made.seed,
     )
@@ -411,7 +422,7 @@ def _bound(made: Scenario, pool: PoolSpec, trace: Trace, work: ServiceTime) -> b
     def requests() -> Requests:
         return Requests(trace.points(), work, made.seed)
 
-    return clairvoyant.bound(pool, trace, work.mean_s, requests, how, spent=BOUND_SPENDS).plan
+    return clairvoyant.bound(pool, trace, work.mean_s, requests, how, spent=BOUND_SPENDS, stands=not made.cold).plan
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegate.sim.baselines.fixed import Planned
 from tidegate.sim.rates import mean_rates
@@ -63,17 +63,20 @@ def bound(
     how: Play,
     *,
     spent: float = 1.0,
+    stands: bool = False,
 ) -> Bound:
     """Search the margin; `requests` makes the same requests anew for every run.
 
     `spent` is the share of the allowed losses that the plan may use: less than all where it is then played in another
-    world, in which chance falls otherwise.
+    world, in which chance falls otherwise. With `stands`, what the plan begins with is there at second 0, instead of
+    `how.initial`.
     """
     least = 1.0 - spent * (1.0 - spec.promise.success)
 
     def run(margin: float) -> Bound:
         plan = plan_for(trace, mean_service_s, spec, how.startup_s, margin, how.epoch)
-        outcome = play(spec, requests(), plan, how, keep_points=False)
+        begins = replace(how, initial=plan.counts[0]) if stands else how
+        outcome = play(spec, requests(), plan, begins, keep_points=False)
         return Bound(plan, margin, outcome, outcome.success >= least)
 
     low, high = LOW, HIGH

@@ -26,6 +26,7 @@ from tidegate.policy.scaling import learn
 from tidegate.policy.tick import tick
 from tidegate.sim import checks, history
 from tidegate.sim.admission import Admission
+from tidegate.sim.baselines.fixed import Planned, Static
 from tidegate.sim.engine import Pool
 from tidegate.sim.faults import Fault
 from tidegate.sim.front import Front
@@ -291,12 +292,17 @@ class World:
         return replace(made, scale=learn(self.specs[key], measured, max(times)))
 
     def _furnish(self) -> None:
-        """Let replicas stand ready at second 0, as many as the first minutes need; within the room there is."""
+        """Let replicas stand ready at second 0, within the room there is: as many as the first minutes need, or as a
+        policy that knows beforehand has ordered.
+        """
         for key, spec in self.specs.items():
             trace = self.scenario.loads.get(key)
             first = trace.between(0.0, max(FIRST_S, trace.bin_s)).mean_rps if trace else 0.0
             work_s = self.scenario.work[key].mean_s if trace else 0.0
             needed = 0 if self.scenario.cold else math.ceil(first * work_s / spec.concurrency / IMAGINED_SHARE)
+            policy = self.scenario.scale[key] if self.scenario.scale is not None else None
+            if isinstance(policy, Static | Planned):
+                needed = policy.stands(self.epoch)
             count = max(spec.scaling.minReplicas, min(spec.scaling.maxReplicas, needed))
             order = spec.placement.clusters or tuple(self.places.clusters)
             for number in range(count):

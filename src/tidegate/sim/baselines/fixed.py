@@ -24,6 +24,10 @@ class Static:
     def __call__(self, inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
         return answer(memory, clamp(self.replicas, inp.spec), "static", f"always {self.replicas}")
 
+    def stands(self, at: float) -> int:
+        """How many stand when it begins at `at`: it always had them."""
+        return self.replicas
+
 
 def static_peak(trace: Trace, mean_service_s: float, slots: int, share: float = 0.7) -> Static:
     """As many as keep the highest five minutes at `share` of the slots: what is bought when nothing scales."""
@@ -55,5 +59,9 @@ class Planned:
     period_s: float = 5.0
 
     def __call__(self, inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
-        index = max(0, bisect.bisect_right(self.times, inp.at + 1e-9) - 1)
-        return answer(memory, clamp(self.counts[index], inp.spec), "plan", f"planned {self.counts[index]}")
+        planned = self.stands(inp.at)
+        return answer(memory, clamp(planned, inp.spec), "plan", f"planned {planned}")
+
+    def stands(self, at: float) -> int:
+        """How many stand when it begins at `at`: it ordered them in time."""
+        return self.counts[max(0, bisect.bisect_right(self.times, at + 1e-9) - 1)]
