@@ -25,6 +25,7 @@ from tidegate.report.render import period
 from tidegate.report.table import columns, headline, rows, title, verdict
 from tidegate.report.values import Case, Measured, Other, Report, Starts, Window
 from tidegate.sim import baselines, single
+from tidegate.sim.baselines.fixed import Static
 from tidegate.sim.rates import mean_rates
 from tidegate.sim.requests import Requests, ServiceTime
 from tidegate.sim.trace import Trace
@@ -144,6 +145,8 @@ def played(name: str, spec: PoolSpec, case: Case, starts: Starts, price_per_h: f
     trace = Trace("journal", bin_s, tuple(rates))
     policy = baselines.baseline(name, baselines.Case(trace, trace, case.service_s_mean, case.slots))
     first = math.ceil(max(rates[: int(300 / bin_s)]) * case.service_s_mean / case.slots / 0.7)
+    if isinstance(policy, Static):
+        first = policy.stands(0.0)
     scaling = spec.scaling
     how = single.Play(
         until_s=case.seconds,
