@@ -103,12 +103,13 @@ def show(result: Result, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_numbers(result)))
         return
-    table = Table(box=None, title_justify="left", title=_headline(result))
+    table = Table(box=None, title_justify="left", title=_headline(result), padding=(0, 1, 0, 0))
     for head in ("pool", "requests", "in time", "promise", "p50", "p95", "p99", "replicas", "ready", "answers"):
-        table.add_column(head, justify="left" if head in ("pool", "promise", "answers") else "right")
+        words = head in ("pool", "promise", "answers")  # the promise is folded where the window is narrow, not the rest
+        table.add_column(head, justify="left" if words else "right", no_wrap=head != "promise")
     for name, pool in result.pools.items():
         table.add_row(
-            clean(name) or "(none told)",
+            clean(name.removeprefix(f"{result.service}/")) or "(none told)",
             f"{pool.requests:,}",
             "-" if pool.success is None else percent(pool.success),
             _verdict(pool),
