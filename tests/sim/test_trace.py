@@ -51,6 +51,11 @@ def test_epoch_seconds_give_the_start(tmp_path):
     assert (trace.start, trace.bin_s) == (1704067200.0, 60.0)
 
 
+def test_a_part_of_a_file_keeps_its_time_of_day(tmp_path):
+    trace = read(write(tmp_path, "# start=2024-01-01T00:00:00Z\nseconds,requests\n3600,10\n3660,20\n"))
+    assert (trace.start, trace.length_s) == (1704067200.0 + 3600, 120.0)
+
+
 def test_gaps_are_marked_and_joined_by_a_line(tmp_path):
     trace = read(write(tmp_path, "# bin_seconds=10\n0,10\n10,20\n40,50\n50,50\n60,50\n"))
     assert trace.gaps == ((20.0, 40.0),)

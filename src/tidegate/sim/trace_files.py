@@ -1,8 +1,8 @@
 """Traces from files: CSV `seconds,requests`, Prometheus range queries, access logs, or a named shape.
 
-CSV: comment lines start with `#`; `# bin_seconds=60` and `# start=2024-05-01T00:00:00Z` are understood in them.
-The first row may be a header; times are seconds from the first bin, epoch seconds, or dates with a time (UTC unless
-they say otherwise). Columns are divided by commas, semicolons or tabs.
+CSV: comment lines start with `#`; `# bin_seconds=60` and `# start=2024-05-01T00:00:00Z`, second 0, are understood in
+them. The first row may be a header; times are seconds, epoch seconds, or dates with a time (UTC unless they say
+otherwise). Columns are divided by commas, semicolons or tabs.
 
 Files may be packed with gzip, bzip2 or xz, and be in UTF-8 or UTF-16 with a byte order mark. `-` is the standard input.
 """
@@ -109,6 +109,7 @@ def _csv(name: str, text: str, file: str) -> Trace:
     counts: list[float] = []
     numbers: list[int] = []
     bin_s = start = header = divider = None
+    dated = False
     notes: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
@@ -138,7 +139,9 @@ def _csv(name: str, text: str, file: str) -> Trace:
         times.append(time)
         counts.append(count)
         numbers.append(number)
-    if times and times[0] >= EPOCH_FROM_S and start is None:
+    if times and not dated and start is not None and times[0] < EPOCH_FROM_S:
+        start += times[0]  # rows from the middle of a day
+    elif times and times[0] >= EPOCH_FROM_S and start is None:
         start = times[0]
     return checked(name, times, counts, bin_s, start, lines=numbers, notes=notes, file=file)
 
