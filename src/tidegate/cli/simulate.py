@@ -13,7 +13,9 @@ from pathlib import Path
 
 from tidegate.base.errors import TidegateError, UnitError
 from tidegate.base.units import format_seconds, parse_ratio
+from tidegate.cli import past_load
 from tidegate.cli.loads import aligned, cut, is_number, seconds
+from tidegate.cli.past_load import Past
 from tidegate.sim import baselines, clairvoyant, engine, faults, shapes, trace_files
 from tidegate.sim.page import Run
 from tidegate.sim.requests import Requests, ServiceTime
@@ -57,6 +59,7 @@ class Asked:
     tick: str | None = None
     seed: int = 1
     cold: bool = False
+    state: Path = Path(".tidegate")
 
 
 class CannotSimulate(TidegateError):
@@ -77,9 +80,10 @@ def scenario(
     loaded = load(files)
     specs = loaded.specs
     keys = [p.key for p in specs.pools]
-    loads, told = _loads(asked, specs, read)
+    past = past_load.measured(keys, asked.state) if past_load.is_journal(asked.traces) else {}
+    loads, told = _past_loads(asked, past) if past else _loads(asked, specs, read)
     told += tuple(_fixed_hosts(specs, loads))
-    work, notes = _work(asked, specs, loads)
+    work, notes = _work(asked, specs, loads, {key: one.work for key, one in past.items()})
     made = Scenario(
         specs=specs,
         loads=loads,
@@ -175,6 +179,16 @@ def _loads(asked: Asked, specs: Specs, read: Read) -> tuple[dict[PoolKey, Trace]
     return loads, notes
 
 
+def _past_loads(asked: Asked, past: Mapping[PoolKey, Past]) -> tuple[dict[PoolKey, Trace], tuple[str, ...]]:
+    if asked.shares:
+        raise CannotSimulate("--share does not go with --trace journal, which knows what each pool was asked.")
+    loads = {key: cut(one.trace, asked.begin, asked.until, asked.scale) for key, one in past.items()}
+    loads = {key: trace for key, trace in loads.items() if any(trace.rates)}
+    if not loads:
+        raise CannotSimulate("--from and --until: nothing was asked in this time.")
+    return loads, tuple(f"{key}: {note}" for key, trace in loads.items() for note in trace.notes)
+
+
 def _traces(asked: Asked, services: Sequence[str], read: Read) -> dict[str, Trace]:
     """By service; shapes begin when the logs beside them do."""
     named: dict[str, Trace] = {}
@@ -228,7 +242,7 @@ def _share(text: str, specs: Specs) -> tuple[PoolKey, float]:
 
 
 def _work(
-    asked: Asked, specs: Specs, loads: Mapping[PoolKey, Trace]
+    asked: Asked, specs: Specs, loads: Mapping[PoolKey, Trace], known: Mapping[PoolKey, ServiceTime]
 ) -> tuple[dict[PoolKey, ServiceTime], tuple[str, ...]]:
     names = [*(str(p.key) for p in specs.pools), *(s.name for s in specs.services)]
     given = dict(_named(text, names) for text in asked.service_times)
@@ -237,6 +251,9 @@ def _work(
         if pool.key not in loads:
             continue
         text = given.get(str(pool.key)) or given.get(pool.key.service) or given.get(None)
+        if text is None and pool.key in known:
+            work[pool.key] = known[pool.key]
+            continue
         if text is None:
             mean_s = GUESSED_PART * pool.promise.within
             notes.append(

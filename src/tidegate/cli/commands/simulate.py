@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.options import FilesOption, JsonOption
+from tidegate.cli.options import DEFAULT_STATE, FilesOption, JsonOption, StateOption
 
 Many = list[str] | None
 
@@ -15,7 +15,7 @@ Trace = Annotated[
     list[str],
     typer.Option(
         help="Requests: a CSV, access log or Prometheus answer (- for standard input), or a shape such as "
-        "sine:mean=20,period=1d; SERVICE=... for one of several services."
+        "sine:mean=20,period=1d; SERVICE=... for one of several services. journal: what was measured here."
     ),
 ]
 ServiceTime = Annotated[
@@ -82,6 +82,7 @@ def simulate(
     cold: Cold = False,
     strict: Strict = False,
     html: Html = None,
+    state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a policy would cost and keep on a load.
@@ -107,6 +108,7 @@ def simulate(
         tick=tick,
         seed=seed,
         cold=cold,
+        state=state,
     )
     if html is not None:
         text.check_page(html)
