@@ -75,6 +75,8 @@ def test_time_without_a_measurement_is_told(world, tmp_path):
         (("--share", "ocr/large=10%"), "--share does not go with --trace journal"),
         (("--state", "nowhere"), "no journal in"),
         (("--from", "1h"), "nothing lies between"),
+        (("--trace", "ocr=constant"), "--trace journal goes alone"),
+        (("--trace", "ocr=journal"), "--trace journal goes alone"),
     ],
 )
 def test_what_does_not_go_is_said(world, words, says):

@@ -195,9 +195,11 @@ def _traces(asked: Asked, services: Sequence[str], read: Read) -> dict[str, Trac
     made_up: set[str] = set()
     for text in asked.traces:
         service, what = _named(text, services)
-        if service is None and len(services) > 1:
+        if service is None and len(services) > 1 and not past_load.is_journal([what]):
             raise CannotSimulate(f"--trace {text}: which service? There are {', '.join(services)}: SERVICE=FILE.")
         service = service or services[0]
+        if past_load.is_journal([what]):
+            raise CannotSimulate("--trace journal goes alone: it is the load of every service that was measured here.")
         trace = read(what)
         if service in named:
             raise CannotSimulate(f"--trace {text}: {service} has a trace already. Add them up in one file.")

@@ -63,7 +63,12 @@ def _facts(pool: PoolResult, priced: bool) -> list[tuple[str, str]]:
         ),
         ("scaling", f"{counted(pool.changes, 'change')}, {_told_broken(pool)}"),
     ]
-    return [*facts, ("cost", f"{pool.cost:,.2f}")] if priced else facts
+    return [*facts, ("cost", _money(pool.cost))] if priced else facts
+
+
+def _money(amount: float) -> str:
+    """With two digits that say something: a test of minutes costs little."""
+    return f"{amount:,.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
 
 
 def _told_broken(pool: PoolResult) -> str:
@@ -88,7 +93,7 @@ def _comparison(runs: Sequence[Run], priced: bool) -> Table:
             percent(r.success),
             "[green]kept[/]" if r.kept else "[red]broken[/]",
             f"{r.replica_hours:,.1f}",
-            *([f"{r.cost:,.2f}"] if priced else []),
+            *([_money(r.cost)] if priced else []),
             f"{_paid(r, priced) / base:.2f}x" if base else "-",
             f"{r.utilization:.0%}",
             _broken(sum(p.broken_s for p in r.pools)),

@@ -13,7 +13,7 @@
     return made;
   };
   const colorOf = (index) => (index === 0 ? css("--tide") : PALETTE[(index - 1) % PALETTE.length]);
-  const few = (x) => (x === 0 ? "0" : x >= 1000 ? Math.round(x).toLocaleString("en") : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
+  const few = (x) => (x === 0 ? "0" : x >= 1000 ? Math.round(x).toLocaleString("en") : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x >= 0.1 ? x.toFixed(2) : String(+x.toPrecision(2)));
   const share = (x) => {
     const digits = x >= 1 || x < 0.9 ? 1 : 3;
     return (Math.floor(x * 100 * 10 ** digits + 1e-6) / 10 ** digits).toFixed(digits) + "%";
