@@ -8,7 +8,7 @@ one more pool lives with the margins that were really in use, and what it lost i
 allowance. After a calm week a margin may be small; after a bad hour it has to be larger until that is made good. What
 the real pool lost is counted beside it: if that is more, because a queue works otherwise than imagined or arrivals come
 in rushes, all imagined losses are taken for as many times more. A new
-service begins with the usual experience: eight hours of traffic on the book, in which a margin of 1.5 standard
+service begins with the usual experience: sixteen hours of traffic on the book, in which a margin of 1.5 standard
 deviations lost the planned part of what the promise allows, and each one less five times as much. Its own traffic soon
 outweighs them.
 
@@ -29,17 +29,21 @@ from tidegate.policy.tracking import Outlook
 
 # Margins in standard deviations of the forecast, on top of what the queue needs at a steady rate.
 MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
-# For traffic that jumps faster than replicas start: besides a margin, a floor that is a share of the recent peak.
-FLOORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+# For traffic that jumps faster than replicas start: besides a margin, a floor that is a share of the recent peak. Storms
+# that all are about as high need a high floor, spikes of any height a lower one and a wide margin above what there is.
 FLOOR_MARGIN = 1.5
+FLOORS = (
+    *((FLOOR_MARGIN, share) for share in (0.1, 0.2, 0.35, 0.5, 0.7, 0.8, 0.9)),
+    *((3.0, 0.35), (5.0, 0.5), (5.0, 0.7)),
+)
 # And margins for traffic that jumps by more than it had. They stand last: what comes before is enough for all other.
 WIDE_MARGINS = (12.0, 16.0, 24.0)
-CANDIDATES = (*((m, 0.0) for m in MARGINS), *((FLOOR_MARGIN, f) for f in FLOORS), *((m, 0.0) for m in WIDE_MARGINS))
+CANDIDATES = (*((m, 0.0) for m in MARGINS), *FLOORS, *((m, 0.0) for m in WIDE_MARGINS))
 POOLS = len(CANDIDATES) + 1  # the last one lives with the margins in use
 # What is believed before a service has shown its traffic, and how many seconds of traffic that counts for. The usual
 # margin grows with the root of the start-up time: an error costs as long as it takes to mend.
 USUAL_MARGIN, USUAL_STARTUP_S, LEAST_USUAL = 1.5, 120.0, 1.0
-USUAL_S = 8 * 3600.0
+USUAL_S = 16 * 3600.0
 FIVEFOLD = 5.0
 _DECLINE = tuple(FIVEFOLD**-m for m in MARGINS)
 FADE_S = 14 * 86400.0
@@ -50,10 +54,14 @@ ROOM_SHARE = 0.9  # of the wait that would still be in time, which the gateway l
 SEEN_SHARE = 0.8  # of that room, which the imagined pools use up: a bin hides the peaks within it
 NOISE_SHARE = 0.1  # spread of the load over a few service times beyond the forecast's, slots per root of busy slots
 MOST_WORSE = 10.0  # a real pool is taken to lose at most so many times what the imagined one does
-BROKEN_WEIGHT = 200.0  # a request lost beyond the promise weighs as much as serving 200
+BROKEN_WEIGHT = 150.0  # a request lost beyond the promise weighs as much as serving 150
+GIVE_BACK = 0.5  # standard deviations beyond the margin that must not need a replica before it is given back
 APART_S = 3600.0  # losses of the widest ordinary margin with less than this between them are one jump
 HABIT = 1.5  # jumps that make a habit: two, ten days apart at most (they fade as losses do)
 _WIDEST = len(MARGINS) - 1
+_FLOORS = slice(len(MARGINS), len(MARGINS) + len(FLOORS))
+FIRST_SHARE = 0.15  # of what a floor lost before jumps were a habit, which counts: the first one could not be known
+JUMP_SHARE = 0.2  # of the allowance that is planned with where traffic jumps: the next jump may be the highest so far
 OUT_OF_REACH = 10.0  # a promise is, when even the best candidate loses so many times what it allows
 
 
@@ -127,6 +135,8 @@ def advance(
     felt = memory.felt * keep
     foreseen = memory.foreseen * keep + (over if lived else 0.0)
     jumps, jumped_at = _jumps(memory, keep, at, lost[_WIDEST] > memory.lost[_WIDEST] * keep)
+    if memory.jumps * keep <= 1.0 and jumps >= HABIT:
+        lost[_FLOORS] = [have * FIRST_SHARE for have in lost[_FLOORS]]
     chosen = choose(
         lost, cost, offered, seconds, 1.0 - needs.success, needs.startup_s, Felt(felt, foreseen), habit=jumps >= HABIT
     )
@@ -198,9 +208,14 @@ def _lives(
             queue, over = _refused(max(0.0, queue + arrivals - capacity), capacity / dt, needs)
         busy = max(floor * peak, mean + sqrt(margin * margin * variance + spare2))
         wanted = max(least, ceil(busy / concurrency - 1e-9))
+        there = serving + sum(n for _, n in coming) if coming else serving
         if fresh:
             serving, over, queue = wanted, 0.0, 0.0
-        elif coming or wanted != serving:
+        elif wanted != there:
+            if wanted < there:
+                wider = margin + GIVE_BACK
+                busy = max(floor * peak, mean + sqrt(wider * wider * variance + spare2))
+                wanted = min(there, max(least, ceil(busy / concurrency - 1e-9)))
             serving, coming = _order(serving, coming, wanted, at + needs.startup_s)
         lost.append(lost_before * keep + over)
         cost.append(cost_before * keep + wanted * dt)
@@ -270,17 +285,19 @@ def _weighed(
     `expected` requests are lost by each, no more than `kept` by those that keep the promise by themselves; `broken`
     says that the pool in use has not. Where a margin keeps it, only past losses stand against it: ordinary candidates
     are weighed, after a broken promise those of them that keep it. Traffic for which no margin does jumps faster than
-    replicas start: what keeps the promise counts alone, and where nothing does, one request too many weighs as much as
+    replicas start: what keeps the promise with a fifth of the allowance counts alone, since the next jump may be higher
+    than all before; else what keeps it at all, and where nothing does, one request too many weighs as much as
     those that allow it (2000). But a jump that came `once`, or in the first hours of a service, is no habit, and a
     promise that the best candidate misses tenfold is not paid for. 15 requests/s for a week are 9 million; 900 of them
-    (0.01%) weigh as much as 2% of them, or here 20%.
+    (0.01%) weigh as much as 1.5% of them, or here 20%.
     """
     ordinary = range(len(MARGINS) + len(FLOORS))
     if once or min(expected) > OUT_OF_REACH * kept:
         return BROKEN_WEIGHT, ordinary
     able = [i for i, have in enumerate(expected) if have <= kept]
     if not able or able[0] >= len(MARGINS):
-        return 1.0 / allowed, able or range(len(CANDIDATES))
+        sure = [i for i in able if expected[i] <= JUMP_SHARE * kept]
+        return 1.0 / allowed, sure or able or range(len(CANDIDATES))
     return BROKEN_WEIGHT, [i for i in able if i in ordinary] if broken else ordinary
 
 

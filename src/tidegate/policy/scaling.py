@@ -25,9 +25,7 @@ PREVIEW = "preview"  # the `bound` of the reason that tells what a forecast in p
 STALE_S = 60.0  # a load older than this says nothing about now
 HPA_TOLERANCE = 0.1  # https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
 HPA_DOWN_WINDOW_S = 300.0
-# A replica is not given back for a dip shorter than a quarter start-up time, within these bounds: the surprise of a
-# second or two is looked at for a bin before what it ordered is taken back.
-DOWN_WINDOW_MIN_S, DOWN_WINDOW_MAX_S = 10.0, 30.0
+DOWN_WINDOW_S = 10.0  # a surprise of a second or two is looked at for a bin before what it ordered is taken back
 EVIDENCE_S = 60.0  # nothing is given back before so much was measured: a restart without memory, an adopted service
 EVIDENCE_UNKNOWN_S = 600.0  # the same while the service time is not known
 DEAR_MARGIN = 4.0  # from this margin on the user is told what the promise costs, and what lesser ones would
@@ -45,11 +43,13 @@ class _Proposal(NamedTuple):
 
 
 class _More(NamedTuple):
-    """What a proposal by promise takes in besides the outlook: slots for the queue, a surprise, what was foretold."""
+    """What a proposal by promise takes in besides the outlook: slots for the queue, a surprise, what was foretold, and
+    how many there are."""
 
     waiting: float
     sudden: bool
     said: tuple[Reason, ...]
+    current: int  # replicas wanted up to now
 
 
 def scale(inp: ScaleInput, memory: ScaleMemory) -> ScaleResult:
@@ -157,9 +157,12 @@ def _horizon_s(startup_s: float, needs: risk.Needs) -> float:
 
 
 def _has_its_way(inp: ScaleInput, memory: ScaleMemory) -> bool:
-    """Whether what was ordered is there or on its way, and no bound kept the order small: losses are the margin's."""
+    """Whether losses are the margin's: what was ordered is there or on its way, as many serve as in the imagined pool
+    with the same margins (at a first start, or after a crash, fewer do), and no bound kept the order small."""
     there, limits = inp.ready + len(inp.starting_ages_s), inp.spec.scaling
     if memory.wanted is None or memory.wanted > there:
+        return False
+    if memory.risk.ready and inp.ready < memory.risk.ready[-1]:
         return False
     ceiling = schedule.bounds(limits.schedules, inp.at, inp.startup_s).ceiling
     return memory.wanted < (limits.maxReplicas if ceiling is None else min(ceiling, limits.maxReplicas))
@@ -175,10 +178,7 @@ def _raised(inp: ScaleInput, ahead: tracking.Outlook, expected: forecast.Guess) 
 
 def _needs(inp: ScaleInput, service: demand.Service) -> risk.Needs:
     spec, promise = inp.spec, inp.spec.promise
-    spare = 0.0
-    return risk.Needs(
-        service.mean_s, service.cv, spec.concurrency, spare, promise.within, promise.success, inp.startup_s
-    )
+    return risk.Needs(service.mean_s, service.cv, spec.concurrency, 0.0, promise.within, promise.success, inp.startup_s)
 
 
 def _with_spare(inp: ScaleInput, needs: risk.Needs, ahead: tracking.Outlook) -> risk.Needs:
@@ -227,7 +227,7 @@ def _demanded(inp: ScaleInput, load: PoolLoad, counted: DemandMemory, memory: Sc
             higher = ahead._replace(then=max(ahead.then, expected.then))
         ahead, said = _raised(inp, ahead, expected), _foretold(inp, expected, needs, far_s)
     ahead = recent_errors.widened(memory.errors, ahead, unit)
-    more = _More(waiting, sudden is not None, said)
+    more = _More(waiting, sudden is not None, said, current)
     proposal = _promised(inp, ahead, _with_spare(inp, needs, ahead), memory, more)
     if higher.then <= ahead.then:
         return proposal
@@ -289,6 +289,13 @@ def _promised(
     if floor > slots:
         text += f"; kept at {share:.0%} of the recent peak"
     reasons.append(Reason("promise", text, wanted))
+    if wanted < more.current:
+        wider = max(risk.slots(ahead, margin + risk.GIVE_BACK, needs) + more.waiting, floor)
+        kept = min(more.current, math.ceil(wider / needs.concurrency - 1e-9))
+        if kept > wanted:
+            text = f"{wanted} are enough, but not with a margin of {margin + risk.GIVE_BACK:g}: {kept} are kept"
+            reasons.append(Reason("promise", text, kept))
+            wanted = kept
     if share > 0 or margin >= DEAR_MARGIN:
         told = price.sentence(price.prices(memory.risk, needs))
         reasons.append(Reason("price", f"this service jumps faster than it starts: {told or 'too early to say more'}"))
@@ -382,7 +389,7 @@ def _evident(inp: ScaleInput, memory: ScaleMemory) -> bool:
 
 def _held(inp: ScaleInput, memory: ScaleMemory, current: int, bounded: int) -> Steadied:
     limits = inp.spec.scaling
-    down_s = HPA_DOWN_WINDOW_S if limits.target else min(DOWN_WINDOW_MAX_S, max(DOWN_WINDOW_MIN_S, inp.startup_s / 4))
+    down_s = HPA_DOWN_WINDOW_S if limits.target else DOWN_WINDOW_S
     return steady(
         memory.stability, limits.behavior, at=inp.at, current=current, proposed=bounded, down_s=down_s, up_s=0.0
     )
