@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import replace
+from itertools import pairwise
+
+import pytest
 
 from policy.pool_world import PoolWorld, pool
-from tidegate.model.scaling import SeasonMemory
+from tidegate.model.observed import PoolLoad
+from tidegate.model.scaling import ScaleInput, SeasonMemory
+from tidegate.policy import risk
 from tidegate.policy.risk import MARGINS, POOLS, first_risk
+from tidegate.policy.scaling import scale
 
 
 def test_a_queue_starts_the_first_replica_from_zero():
@@ -239,3 +247,40 @@ def test_what_the_margin_lost_is_felt_and_what_a_bound_lost_is_not():
     always = {"from": "00:00", "to": "00:00", "timeZone": "UTC", "maxReplicas": 3}
     assert felt(100, schedules=[always]) == 0.0, "a schedule kept it small"
     assert felt(100, ready=1) == 0.0, "what was ordered is not there"
+
+
+def test_what_is_lost_while_fewer_serve_than_were_imagined_is_not_the_margins():
+    world = busy_pool()
+    wanted = world.last.wanted if world.last else 0
+    load = PoolLoad(at=world.at + 1.0, interval_s=1.0, refused=5, **served(15))  # type: ignore[arg-type]
+
+    def felt(ready: int) -> float:
+        inp = ScaleInput(world.at + 1.0, world.spec, load, ready, (3.0,) * (wanted - ready), 10.0)
+        return scale(inp, world.memory).memory.risk.felt - world.memory.risk.felt
+
+    assert felt(wanted) == pytest.approx(5.0, abs=0.01)
+    assert felt(wanted - 1) == pytest.approx(0.0, abs=0.01), (
+        "it was ordered and is on its way: after a crash, or a start"
+    )
+
+
+def test_a_replica_is_given_back_by_a_wider_margin_than_it_was_ordered_by(monkeypatch: pytest.MonkeyPatch):
+    def changes() -> int:
+        rng = random.Random(3)
+        world = PoolWorld(pool(promise={"within": "5s"}, scaling={"maxReplicas": 200}))
+        rates = [60.0 + 6.0 * math.sin(second / 60) + rng.gauss(0.0, 7.7) for second in range(1800)]
+        wanted = [world.look(1.0, **served(per_s)) for per_s in rates]
+        return sum(a != b for a, b in pairwise(wanted))
+
+    with_it = changes()
+    monkeypatch.setattr(risk, "GIVE_BACK", 0.0)
+    assert 0 < with_it < 0.8 * changes()
+
+
+def test_what_is_kept_by_the_wider_margin_is_told():
+    world = busy_pool()
+    said = []
+    for step in range(300):
+        world.look(1.0, **served(15 - step / 60))
+        said.append(world.said)
+    assert any("are enough, but not with a margin of" in text for text in said)

@@ -43,3 +43,15 @@ def test_silence_ends_at_nothing():
     got = follow([5.0] * 30 + [0.0] * 120)
     assert 0 <= got.now < 0.1
     assert 0 <= got.then < 0.2
+
+
+def test_a_chance_cluster_of_a_small_service_is_no_jump():
+    slow, few = 1 / 28.7, [0.3, 0.2, 0.4, 0.3, 0.5, 0.1, 0.3, 0.3] * 12  # three requests in ten seconds keep nine busy
+    calm = bank = first_beliefs(0.3)
+    for rate in few:
+        calm, bank = bank, advance(bank, rate, 10.0, slow)
+    chance, jump = advance(bank, 0.9, 10.0, slow), bank
+    for _ in range(3):
+        jump = advance(jump, 3.0, 10.0, slow)
+    assert outlook(chance, 90.0, slow).now < 1.5 * outlook(calm, 90.0, slow).now
+    assert outlook(jump, 90.0, slow).now > 2.0, "ten times as many again and again are one"

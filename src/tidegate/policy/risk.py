@@ -29,7 +29,7 @@ from tidegate.policy.tracking import Outlook
 
 # Margins in standard deviations of the forecast, on top of what the queue needs at a steady rate.
 MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
-# For traffic that jumps faster than replicas start: besides a margin, a floor that is a share of the recent peak. Storms
+# For traffic that jumps faster than replicas start: besides a margin, a floor as a share of the recent peak. Storms
 # that all are about as high need a high floor, spikes of any height a lower one and a wide margin above what there is.
 FLOOR_MARGIN = 1.5
 FLOORS = (
@@ -59,6 +59,7 @@ GIVE_BACK = 0.5  # standard deviations beyond the margin that must not need a re
 APART_S = 3600.0  # losses of the widest ordinary margin with less than this between them are one jump
 HABIT = 1.5  # jumps that make a habit: two, ten days apart at most (they fade as losses do)
 _WIDEST = len(MARGINS) - 1
+_DEAR = MARGINS.index(5.0)  # where no smaller margin keeps the promise, traffic jumps
 _FLOORS = slice(len(MARGINS), len(MARGINS) + len(FLOORS))
 FIRST_SHARE = 0.15  # of what a floor lost before jumps were a habit, which counts: the first one could not be known
 JUMP_SHARE = 0.2  # of the allowance that is planned with where traffic jumps: the next jump may be the highest so far
@@ -283,9 +284,9 @@ def _weighed(
     """What a request lost beyond the planned part weighs, in served ones, and the candidates that are weighed.
 
     `expected` requests are lost by each, no more than `kept` by those that keep the promise by themselves; `broken`
-    says that the pool in use has not. Where a margin keeps it, only past losses stand against it: ordinary candidates
-    are weighed, after a broken promise those of them that keep it. Traffic for which no margin does jumps faster than
-    replicas start: what keeps the promise with a fifth of the allowance counts alone, since the next jump may be higher
+    says that the pool in use has not. Where a margin below 5 keeps it, only past losses stand against it: ordinary
+    candidates are weighed, after a broken promise those of them that keep it. Other traffic jumps faster than replicas
+    start: what keeps the promise with a fifth of the allowance counts alone, since the next jump may be higher
     than all before; else what keeps it at all, and where nothing does, one request too many weighs as much as
     those that allow it (2000). But a jump that came `once`, or in the first hours of a service, is no habit, and a
     promise that the best candidate misses tenfold is not paid for. 15 requests/s for a week are 9 million; 900 of them
@@ -295,7 +296,7 @@ def _weighed(
     if once or min(expected) > OUT_OF_REACH * kept:
         return BROKEN_WEIGHT, ordinary
     able = [i for i, have in enumerate(expected) if have <= kept]
-    if not able or able[0] >= len(MARGINS):
+    if not able or able[0] >= _DEAR:
         sure = [i for i in able if expected[i] <= JUMP_SHARE * kept]
         return 1.0 / allowed, sure or able or range(len(CANDIDATES))
     return BROKEN_WEIGHT, [i for i in able if i in ordinary] if broken else ordinary

@@ -4,9 +4,9 @@ A bank of four Kalman filters of a local linear trend runs side by side, from "q
 step); each explains the counts more or less well, and they are mixed by how well they do (the interacting multiple
 model estimator). When traffic is calm the quiet filter averages over minutes and its forecast is sharp; when a ramp
 begins, the weight moves to the quick ones within a few bins and the forecast becomes steep and unsure by itself. Counts
-are taken as Poisson: 15 requests/s seen for 10 s are known to 1.2 requests/s. How well a filter explains a count is told
-by the Poisson distribution about a rate that is itself unsure (gamma), for a normal one calls a chance cluster of a
-small service a jump: nine requests where three are usual come once in 370 bins, by a normal law once in 1900.
+are taken as Poisson: 15 requests/s seen for 10 s are known to 1.2 requests/s. How well a filter explains a count is
+told by the Poisson distribution about a rate that is itself unsure (gamma), for a normal one calls a chance cluster of
+a small service a jump: nine requests or more where three are usual come once in 263 bins, by a normal law once in 3700.
 
 Sources: Blom and Bar-Shalom, The interacting multiple model algorithm for systems with Markovian switching
 coefficients, IEEE Trans. Automatic Control 33 (1988); Gardner and McKenzie, Forecasting trends in time series,
@@ -34,7 +34,7 @@ DAMPING_S = 300.0  # a slope is believed to last this long, mean
 # The spread is that of a forecast this far ahead at most. Slopes as free as the quick filters' would stray without end;
 # traffic does not. What longer start-ups need on top, the measured margin adds (300 s: cost 1.20 instead of 1.26).
 SPREAD_S_MAX = 75.0
-IDLE = 0.6  # of the rate that keeps one slot busy: a level below it is as noisy as at it
+IDLE = 0.8  # of the rate that keeps one slot busy: a level below it is as noisy as at it
 SURE = 1e6  # a rate known to a thousandth is taken as known
 
 
