@@ -33,7 +33,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from e2e.system import System, cluster, service, system
-from tidegate.cli import simulate
+from tidegate.cli import scenario
 from tidegate.model.journal import Kind
 from tidegate.report.durations import start_ups
 from tidegate.report.lives import ALIVE, lives
@@ -156,10 +156,10 @@ def simulated(live: Live, seconds: float, seeds: int, folder: Path) -> tuple[lis
     times, startup = f"{live.service_s:.4f}s,{live.service_cv:.3f}", f"{live.startup_s:.3f}s,{live.startup_cv:.3f}"
     found = []
     for seed in range(seeds + 1):  # 0: the very requests of the live run instead of drawn ones
-        asked = simulate.Asked(
+        asked = scenario.Asked(
             (str(files),), (str(trace),), (times,), startup, measure_from=f"{LEAD_S}s", seed=max(1, seed), cold=True
         )
-        world = World(simulate.scenario(asked, asked.files, "")[0])
+        world = World(scenario.scenario(asked, asked.files, "")[0])
         if not seed:
             more_s = live.service_s - statistics.fmean(work for _, work in live.requests)  # what a replica adds
             arrivals, works = [at for at, _ in live.requests], [work + more_s for _, work in live.requests]

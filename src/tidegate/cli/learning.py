@@ -14,7 +14,7 @@ from tidegate.cli.client import Client
 from tidegate.cli.loads import seconds
 from tidegate.cli.output import warn
 from tidegate.cli.report import NothingRecorded, open_journal
-from tidegate.cli.simulate import service_time
+from tidegate.cli.scenario import service_time
 from tidegate.model.journal import Entry, Kind
 from tidegate.model.memory import Memory, PoolMemory
 from tidegate.policy import suggest as policy

@@ -13,7 +13,8 @@ from rich.table import Table
 from tidegate.base.units import format_seconds
 from tidegate.base.wording import counted
 from tidegate.cli.output import clean, console, percent
-from tidegate.cli.simulate import Asked, CannotSimulate, command_line
+from tidegate.cli.scenario import Asked, CannotSimulate
+from tidegate.cli.simulate import command_line
 from tidegate.sim import page, shapes
 from tidegate.sim.histogram import Histogram
 from tidegate.sim.page import Run

@@ -89,11 +89,12 @@ def simulate(
 
     Every request is simulated, and the policy that decides is the very one that runs live.
     """
+    from tidegate.cli import scenario
     from tidegate.cli import simulate as work
     from tidegate.cli import simulation_text as text
     from tidegate.cli.output import warn
 
-    asked = work.Asked(
+    asked = scenario.Asked(
         files=tuple(files),
         traces=tuple(trace),
         service_times=tuple(service_time or ()),
