@@ -7,10 +7,9 @@ smallest margin that kept the promise is chosen, if at its pace of losses the pr
 one more pool lives with the margins that were really in use, and what it lost is what has been spent of the promise's
 allowance. After a calm week a margin may be small; after a bad hour it has to be larger until that is made good. What
 the real pool lost is counted beside it: if that is more, because a queue works otherwise than imagined or arrivals come
-in rushes, all imagined losses are taken for as many times more. A new
-service begins with the usual experience: sixteen hours of traffic on the book, in which a margin of 1.5 standard
-deviations lost the planned part of what the promise allows, and each one less five times as much. Its own traffic soon
-outweighs them.
+in rushes, all imagined losses are taken for as many times more. A new service begins with the usual experience: sixteen
+hours of traffic on the book, in which a margin of 1.5 standard deviations lost the planned part of what the promise
+allows, and each one less five times as much. Its own traffic soon outweighs them.
 
 Related: conformal risk control (Angelopoulos et al., 2022, arXiv:2208.02814) chooses a parameter the same way, the
 smallest whose measured loss plus an allowance for few observations stays below the target.
@@ -59,7 +58,7 @@ GIVE_BACK = 0.5  # standard deviations beyond the margin that must not need a re
 APART_S = 3600.0  # losses of the widest ordinary margin with less than this between them are one jump
 HABIT = 1.5  # jumps that make a habit: two, ten days apart at most (they fade as losses do)
 _WIDEST = len(MARGINS) - 1
-_DEAR = MARGINS.index(5.0)  # where no smaller margin keeps the promise, traffic jumps
+_JUMPS_FROM = MARGINS.index(5.0)  # where no smaller margin keeps the promise, traffic jumps
 _FLOORS = slice(len(MARGINS), len(MARGINS) + len(FLOORS))
 FIRST_SHARE = 0.15  # of what a floor lost before jumps were a habit, which counts: the first one could not be known
 JUMP_SHARE = 0.2  # of the allowance that is planned with where traffic jumps: the next jump may be the highest so far
@@ -217,7 +216,7 @@ def _lives(
                 wider = margin + GIVE_BACK
                 busy = max(floor * peak, mean + sqrt(wider * wider * variance + spare2))
                 wanted = min(there, max(least, ceil(busy / concurrency - 1e-9)))
-            serving, coming = _order(serving, coming, wanted, at + needs.startup_s)
+            serving, coming = _order(serving, coming, wanted - there, at + needs.startup_s)
         lost.append(lost_before * keep + over)
         cost.append(cost_before * keep + wanted * dt)
         backlog.append(queue)
@@ -226,11 +225,11 @@ def _lives(
     return _Lived(lost, cost, backlog, ready, pending, over)
 
 
-def _order(serving: int, coming: Coming, wanted: int, ready_at: float) -> tuple[int, Coming]:
-    there = serving + sum(n for _, n in coming)
-    if wanted > there:
-        return serving, (*coming, (ready_at, wanted - there))
-    drop, left = there - wanted, list(coming)
+def _order(serving: int, coming: Coming, more: int, ready_at: float) -> tuple[int, Coming]:
+    """`more` replicas than there are, or fewer when it is negative."""
+    if more > 0:
+        return serving, (*coming, (ready_at, more))
+    drop, left = -more, list(coming)
     while drop and left:  # the newest orders are given back first
         when, n = left.pop()
         kept = max(0, n - drop)
@@ -296,7 +295,7 @@ def _weighed(
     if once or min(expected) > OUT_OF_REACH * kept:
         return BROKEN_WEIGHT, ordinary
     able = [i for i, have in enumerate(expected) if have <= kept]
-    if not able or able[0] >= _DEAR:
+    if not able or able[0] >= _JUMPS_FROM:
         sure = [i for i in able if expected[i] <= JUMP_SHARE * kept]
         return 1.0 / allowed, sure or able or range(len(CANDIDATES))
     return BROKEN_WEIGHT, [i for i in able if i in ordinary] if broken else ordinary

@@ -32,9 +32,9 @@ USUAL = (0.6, 0.3, 0.09, 0.01)  # share of time each filter is the right one
 STAY_S = 330.0  # how long traffic keeps its kind, mean
 DAMPING_S = 300.0  # a slope is believed to last this long, mean
 # The spread is that of a forecast this far ahead at most. Slopes as free as the quick filters' would stray without end;
-# traffic does not. What longer start-ups need on top, the measured margin adds (300 s: cost 1.20 instead of 1.26).
+# traffic does not. What longer start-ups need on top, the measured margin adds (300 s: cost 4% less).
 SPREAD_S_MAX = 75.0
-IDLE = 0.8  # of the rate that keeps one slot busy: a level below it is as noisy as at it
+LEAST_LEVEL = 0.8  # of the rate that keeps one slot busy: a level below it is as noisy as at it
 SURE = 1e6  # a rate known to a thousandth is taken as known
 
 
@@ -88,7 +88,7 @@ def advance(bank: tuple[Beliefs, ...], rate: float | None, dt: float, unit: floa
             stepped.append((prior, 0.0, max(level, 0.0), slope, a0, a1, a2))
             best = 0.0
             continue
-        mean = max(level, IDLE * unit)
+        mean = max(level, LEAST_LEVEL * unit)
         s = a0 + mean / dt
         gap = rate - level
         k0, k1 = a0 / s, a1 / s
